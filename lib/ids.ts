@@ -2,7 +2,8 @@
  * Ids are `[A-Za-z0-9_-]{1,32}`, parsed once where they enter the process and branded from then on.
  * Nothing else ever reaches a NATS subject, queue name or stream name.
  */
-import { createHash, randomFillSync } from 'node:crypto'
+import { sha256 } from '@noble/hashes/sha2.js'
+import { nanoid } from 'nanoid'
 
 declare const brand: unique symbol
 type Id<Name extends string> = string & { readonly [brand]: Name }
@@ -38,27 +39,31 @@ export const parseRoomId = (text: unknown): RoomId | undefined =>
 
 export const isDm = (room: RoomId): boolean => room[0] === 'd'
 
-const ALPHABET = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-'
+export const newUserId = (): UserId => `u${nanoid(15)}` as UserId
+export const newDeviceId = (): DeviceId => `v${nanoid(21)}` as DeviceId
+export const newGroupId = (): RoomId => `g${nanoid(21)}` as RoomId
+export const newIncarnation = (): Incarnation => `h${nanoid(15)}` as Incarnation
+export const newGatewayId = (): GatewayId => `w${nanoid(15)}` as GatewayId
 
-const random = (length: number): string => {
-  const bytes = randomFillSync(new Uint8Array(length))
-  let text = ''
-  for (const byte of bytes) text += ALPHABET[byte & 63]
-  return text
-}
+const utf8 = new TextEncoder()
 
-export const newUserId = (): UserId => `u${random(15)}` as UserId
-export const newDeviceId = (): DeviceId => `v${random(21)}` as DeviceId
-export const newGroupId = (): RoomId => `g${random(21)}` as RoomId
-export const newIncarnation = (): Incarnation => `h${random(15)}` as Incarnation
-export const newGatewayId = (): GatewayId => `w${random(15)}` as GatewayId
+const BASE64URL = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_'
 
 /** The room of two users: `d` + 22 base64url characters of SHA-256(a \0 b) of the sorted pair (contracts N5). */
 export const dmId = (one: UserId, other: UserId): RoomId => {
   const [a, b] = one < other ? [one, other] : [other, one]
-  return `d${createHash('sha256').update(`${a}\0${b}`).digest('base64url').slice(0, 22)}` as RoomId
+  const hash = sha256(utf8.encode(`${a}\0${b}`))
+  let text = 'd'
+  for (let bit = 0; bit < 132; bit += 6) {
+    const byte = bit >> 3
+    const pair = ((hash[byte] ?? 0) << 8) | (hash[byte + 1] ?? 0)
+    text += BASE64URL[(pair >> (10 - (bit & 7))) & 63]
+  }
+  return text as RoomId
 }
 
 /** uint32be(SHA-256(id)) mod P (contracts N5). P is fixed when a cluster is made. */
-export const partitionOf = (id: ActorId, partitions: number): number =>
-  createHash('sha256').update(id).digest().readUInt32BE(0) % partitions
+export const partitionOf = (id: ActorId, partitions: number): number => {
+  const hash = sha256(utf8.encode(id))
+  return new DataView(hash.buffer, hash.byteOffset).getUint32(0) % partitions
+}
