@@ -4,8 +4,16 @@
  */
 export const ERRORS = {
   // The frame itself
-  bad_frame: { number: 1, temporary: false, text: 'The frame is not valid; see PROTOCOL.md for its layout.' },
-  unknown_frame: { number: 2, temporary: false, text: 'This frame type is not known to this server.' },
+  bad_frame: {
+    number: 1,
+    temporary: false,
+    text: 'The frame is not valid; see PROTOCOL.md for its layout.',
+  },
+  unknown_frame: {
+    number: 2,
+    temporary: false,
+    text: 'This frame type is not known to this server.',
+  },
   too_large: { number: 3, temporary: false, text: 'The content is larger than the server allows.' },
   // Who asks
   unauthorized: { number: 10, temporary: false, text: 'The token is not valid; log in again.' },
@@ -21,15 +29,35 @@ export const ERRORS = {
   bad_request: { number: 22, temporary: false, text: 'The request makes no sense as it stands.' },
   limit: { number: 23, temporary: false, text: 'A limit of this server would be passed.' },
   // Exactly once (contracts N)
-  conflict: { number: 30, temporary: false, text: 'This command number was used with other content.' },
+  conflict: {
+    number: 30,
+    temporary: false,
+    text: 'This command number was used with other content.',
+  },
   settled: { number: 31, temporary: false, text: 'Decided long ago; look in the history.' },
   out_of_order: { number: 32, temporary: true, text: 'Send the command numbered in detail first.' },
-  unknown_lineage: { number: 33, temporary: false, text: 'Look in the history, then start a new lineage.' },
-  stale_join: { number: 34, temporary: false, text: 'This command is from before you joined; it never becomes valid.' },
+  unknown_lineage: {
+    number: 33,
+    temporary: false,
+    text: 'Look in the history, then start a new lineage.',
+  },
+  stale_join: {
+    number: 34,
+    temporary: false,
+    text: 'This command is from before you joined; it never becomes valid.',
+  },
   // For now
-  overloaded: { number: 40, temporary: true, text: 'The server is too busy; try again after the given time.' },
+  overloaded: {
+    number: 40,
+    temporary: true,
+    text: 'The server is too busy; try again after the given time.',
+  },
   rate: { number: 41, temporary: true, text: 'Too many requests; try again after the given time.' },
-  unavailable: { number: 42, temporary: true, text: 'A part of the server is not reachable for now.' },
+  unavailable: {
+    number: 42,
+    temporary: true,
+    text: 'A part of the server is not reachable for now.',
+  },
   moved: { number: 43, temporary: true, text: 'The actor is served elsewhere now.' },
   internal: { number: 44, temporary: true, text: 'Something went wrong on the server.' },
 } as const satisfies Record<string, { number: number; temporary: boolean; text: string }>
@@ -70,7 +98,10 @@ export const mayReconnect = (code: number): boolean => code < 4500
 export class ParleyError extends Error {
   readonly code: ErrorCode
   readonly retryAfterMs: number
-  constructor(code: ErrorCode, options: { detail?: string; retryAfterMs?: number; cause?: unknown } = {}) {
+  constructor(
+    code: ErrorCode,
+    options: { detail?: string; retryAfterMs?: number; cause?: unknown } = {},
+  ) {
     super(options.detail ?? ERRORS[code].text, { cause: options.cause })
     this.name = 'ParleyError'
     this.code = code
@@ -82,7 +113,11 @@ export class ParleyError extends Error {
 }
 
 /** An expected refusal, as a value. */
-export type Refusal = { readonly refused: ErrorCode; readonly retryAfterMs?: number; readonly detail?: string }
+export type Refusal = {
+  readonly refused: ErrorCode
+  readonly retryAfterMs?: number
+  readonly detail?: string
+}
 
 export const refuse = (refused: ErrorCode, detail?: string, retryAfterMs?: number): Refusal => ({
   refused,
