@@ -1,0 +1,165 @@
+/**
+ * What Parley needs of NATS: core messages, the log, durable consumption, small shared state. Implemented by nats.ts;
+ * everything else in the house sees only these types.
+ */
+export type Message = {
+  readonly subject: string
+  readonly data: Uint8Array
+  /** Where an answer is awaited; undefined when none is. */
+  readonly reply: string | undefined
+}
+
+export type Unsubscribe = () => void
+
+/** Core NATS: at most once, ordered per sender and subject. */
+export interface Bus {
+  /** Hands a message to the connection; lost when the connection is down. Written once per microtask turn. */
+  publish(subject: string, data: Uint8Array, reply?: string): void
+  /** `onMessage` must not throw; wildcards allowed. */
+  subscribe(subject: string, onMessage: (message: Message) => void): Unsubscribe
+  /** Cold paths only (20–40 µs each). @throws ParleyError unavailable on timeout or when nobody listens. */
+  request(subject: string, data: Uint8Array, timeoutMs: number): Promise<Uint8Array>
+  /** Resolves when the server has what was published before. */
+  flush(): Promise<void>
+  /** Called after the connection came back, or messages were dropped for slowness: what was in flight may be lost. */
+  onGap(callback: () => void): Unsubscribe
+  readonly connected: boolean
+  /** Bytes handed to the connection that it has not written yet, as far as it tells. */
+  close(): Promise<void>
+}
+
+/** JetStream's answer to an append, as it arrived. */
+export type AppendReply =
+  | { readonly ok: true; readonly seq: number; readonly stream: string }
+  /** `code` is JetStream's err_code, or 503 when no server answers; `last` only with 10071 (wrong last sequence). */
+  | {
+      readonly ok: false
+      readonly code: number
+      readonly last: number | undefined
+      readonly text: string
+    }
+
+export type StoredMessage = {
+  readonly seq: number
+  readonly subject: string
+  readonly data: Uint8Array
+  readonly time: number
+}
+
+export type StreamState = {
+  readonly firstSeq: number
+  readonly lastSeq: number
+  readonly messages: number
+  readonly bytes: number
+  readonly maxBytes: number
+  /** When the stream was made: a stream made anew is another one, whatever its sequences say. */
+  readonly created: string
+}
+
+/** The streams. */
+export interface Streams {
+  /**
+   * Publishes to a stream; the answer comes to `reply`, to be read with `parseAppendReply`. With `expected`, the
+   * append is refused (10071) unless that is the last sequence of the subject.
+   */
+  append(subject: string, data: Uint8Array, expected: number | undefined, reply: string): void
+  /** The message at a sequence; undefined when this replica has none there (it may be stale). */
+  get(stream: string, seq: number): Promise<StoredMessage | undefined>
+  /** The last message of a subject as this replica knows it: a hint. */
+  last(stream: string, subject: string): Promise<StoredMessage | undefined>
+  /**
+   * Reads messages of `subjects` with seq ≥ `from` in order until the replica's end, as known when it started.
+   * Short on a stale replica: the caller verifies.
+   */
+  read(
+    stream: string,
+    subjects: readonly string[],
+    from: number,
+    onMessage: (message: StoredMessage) => void,
+  ): Promise<void>
+  state(stream: string): Promise<StreamState>
+  /** Removes messages below `seq`, of one subject or of all. */
+  purge(stream: string, below: number, subject?: string): Promise<void>
+  /**
+   * A durable consumer made (or found) by `config`; messages come in order to `onMessage` until `stop`. `ack`
+   * acknowledges everything up to a sequence. Resubscribes by itself, resuming where it was.
+   */
+  consume(
+    stream: string,
+    config: ConsumerSpec,
+    onMessage: (message: StoredMessage) => void,
+  ): Promise<Consumption>
+  deleteConsumer(stream: string, name: string): Promise<void>
+  consumers(stream: string): Promise<string[]>
+}
+
+/** A durable consumer's configuration: JetStream's own names (nats/streams.ts makes them). */
+export type ConsumerSpec = {
+  readonly durable_name: string
+  readonly filter_subject?: string
+  readonly filter_subjects?: string[]
+  readonly opt_start_seq?: number
+  readonly [option: string]: unknown
+}
+
+export interface Consumption {
+  /** Everything up to `seq` is safe elsewhere. */
+  ack(seq: number): void
+  stop(): Promise<void>
+}
+
+/** A KV entry; `value` undefined after a delete. */
+export type Entry = {
+  readonly key: string
+  readonly value: Uint8Array | undefined
+  readonly revision: number
+}
+
+/** A bucket of small shared state. */
+export interface Bucket {
+  get(key: string): Promise<Entry | undefined>
+  put(key: string, value: Uint8Array): Promise<number>
+  /** Writes if the key's revision is `expected` (0 = absent): its new revision, or undefined when it is not. */
+  cas(key: string, value: Uint8Array, expected: number): Promise<number | undefined>
+  remove(key: string): Promise<void>
+  keys(): Promise<string[]>
+  /** Every entry now and each change from then on, in order; the first call of `onReady` says "now" is complete. */
+  watch(onEntry: (entry: Entry) => void, onReady?: () => void): Promise<Unsubscribe>
+}
+
+export type BucketName = 'cluster' | 'owners' | 'gateways' | 'checkpoints' | 'workers'
+
+/** Everything of one connection. */
+export interface Nats extends Bus {
+  readonly streams: Streams
+  bucket(name: BucketName): Promise<Bucket>
+  /** A subject of this connection under one standing inbox; what arrives on `prefix.<rest>` goes to the callback. */
+  inbox(onMessage: (rest: string, message: Message) => void): {
+    readonly prefix: string
+    close: Unsubscribe
+  }
+}
+
+const text = new TextDecoder()
+
+/** Reads what JetStream answered. A 503 (no responders) arrives as an empty message. */
+export const parseAppendReply = (message: Message): AppendReply => {
+  if (message.data.length === 0)
+    return { ok: false, code: 503, last: undefined, text: 'no stream answers' }
+  const reply = JSON.parse(text.decode(message.data)) as {
+    stream?: string
+    seq?: number
+    error?: { code: number; err_code?: number; description?: string }
+  }
+  if (reply.error === undefined)
+    return { ok: true, seq: reply.seq ?? 0, stream: reply.stream ?? '' }
+  const { code, err_code, description = '' } = reply.error
+  const last =
+    err_code === 10071 ? Number(/(\d+)\s*$/.exec(description)?.[1] ?? Number.NaN) : undefined
+  return {
+    ok: false,
+    code: err_code ?? code,
+    last: Number.isNaN(last) ? undefined : last,
+    text: description,
+  }
+}
