@@ -54,35 +54,43 @@ export class Writer {
     return at
   }
 
+  #put(byte: number): void {
+    // First the room, then the buffer: growing replaces it.
+    const at = this.#room(1)
+    this.#bytes[at] = byte
+  }
+
   nil(): this {
-    this.#bytes[this.#room(1)] = 0xc0
+    this.#put(0xc0)
     return this
   }
 
   bool(value: boolean): this {
-    this.#bytes[this.#room(1)] = value ? 0xc3 : 0xc2
+    this.#put(value ? 0xc3 : 0xc2)
     return this
   }
 
-  /** The smallest unsigned form of a safe integer ≥ 0. */
+  /** The smallest unsigned form of a safe integer ≥ 0. @throws RangeError for anything else */
   uint(value: number): this {
-    if (value < 0x80) {
-      if (value < 0) throw new RangeError(`not an unsigned integer: ${value}`)
-      this.#bytes[this.#room(1)] = value
-    } else if (value <= 0xff) {
-      const at = this.#room(2)
-      this.#bytes[at] = 0xcc
-      this.#bytes[at + 1] = value
-    } else if (value <= 0xffff) {
-      const at = this.#room(3)
-      this.#bytes[at] = 0xcd
-      this.#view.setUint16(at + 1, value)
-    } else if (value <= 0xffffffff) {
-      const at = this.#room(5)
-      this.#bytes[at] = 0xce
-      this.#view.setUint32(at + 1, value)
+    if (value >>> 0 === value) {
+      if (value < 0x80) this.#put(value)
+      else if (value <= 0xff) {
+        const at = this.#room(2)
+        this.#bytes[at] = 0xcc
+        this.#bytes[at + 1] = value
+      } else if (value <= 0xffff) {
+        const at = this.#room(3)
+        this.#bytes[at] = 0xcd
+        this.#view.setUint16(at + 1, value)
+      } else {
+        const at = this.#room(5)
+        this.#bytes[at] = 0xce
+        this.#view.setUint32(at + 1, value)
+      }
     } else {
-      if (!Number.isSafeInteger(value)) throw new RangeError(`not a safe integer: ${value}`)
+      if (!Number.isSafeInteger(value) || value < 0) {
+        throw new RangeError(`not a safe unsigned integer: ${value}`)
+      }
       const at = this.#room(9)
       this.#bytes[at] = 0xcf
       this.#view.setUint32(at + 1, Math.floor(value / 0x100000000))
@@ -100,7 +108,7 @@ export class Writer {
   }
 
   array(length: number): this {
-    if (length < 16) this.#bytes[this.#room(1)] = 0x90 | length
+    if (length < 16) this.#put(0x90 | length)
     else if (length <= 0xffff) {
       const at = this.#room(3)
       this.#bytes[at] = 0xdc
@@ -137,7 +145,7 @@ export class Writer {
   }
 
   strHeader(length: number): this {
-    if (length < 32) this.#bytes[this.#room(1)] = 0xa0 | length
+    if (length < 32) this.#put(0xa0 | length)
     else if (length <= 0xff) {
       const at = this.#room(2)
       this.#bytes[at] = 0xd9
@@ -174,7 +182,8 @@ export class Writer {
 
   /** Bytes that are MessagePack already. */
   raw(bytes: Uint8Array): this {
-    this.#bytes.set(bytes, this.#room(bytes.length))
+    const at = this.#room(bytes.length)
+    this.#bytes.set(bytes, at)
     return this
   }
 }
