@@ -10,7 +10,8 @@ export class BadFrame extends Error {
   }
 }
 
-const decoder = new TextDecoder('utf-8', { fatal: true })
+// A byte order mark is text like any other: dropping it would change a message, and make an id of what is none.
+const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
 
 /** Nesting deeper than this is refused, known field or not. */
 export const MAX_DEPTH = 8
