@@ -15,8 +15,9 @@ export const liveSubject = (user: UserId): string => `live.${user}`
 export const logSubject = (p: number): string => `log.${p}`
 /** A partition's inbox: pointer batches for the users in it. */
 export const inboxSubject = (p: number): string => `inbox.${p}`
-/** A device's durable queue. */
-export const queueSubject = (user: UserId, device: DeviceId): string => `queue.${user}.${device}`
+/** A device's durable queue; `k` is the number of its stream, since a stream's subjects can't be told by a hash. */
+export const queueSubject = (k: number, user: UserId, device: DeviceId): string =>
+  `queue.${k}.${user}.${device}`
 /** Heartbeats of hosts. */
 export const BEAT = 'beat'
 
