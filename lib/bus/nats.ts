@@ -1,0 +1,116 @@
+/**
+ * The bus over a NATS connection: the one place that knows the driver of core NATS. Streams are in streams.ts,
+ * buckets in buckets.ts.
+ */
+import { nuid } from '@nats-io/nats-core'
+import { connect, type NatsConnection } from '@nats-io/transport-node'
+import { ParleyError } from '../errors.ts'
+import { openBucket } from './buckets.ts'
+import type { Bucket, BucketName, Message, Nats, Unsubscribe } from './bus.ts'
+import { natsStreams } from './streams.ts'
+
+export type NatsOptions = {
+  /** One or more `nats://host:port`. */
+  readonly servers: readonly string[]
+  /** Shown in the server's connection list. */
+  readonly name: string
+  readonly token?: string
+}
+
+/** Connects, waiting for the first server to answer. @throws ParleyError unavailable */
+export const connectNats = async (options: NatsOptions): Promise<Nats> => {
+  const connection = await connect({
+    servers: [...options.servers],
+    name: options.name,
+    ...(options.token === undefined ? {} : { token: options.token }),
+    maxReconnectAttempts: -1,
+    reconnectTimeWait: 100,
+    reconnectJitter: 100,
+    pingInterval: 5000,
+    maxPingOut: 2,
+    timeout: 5000,
+    // A gateway holds tens of thousands of subscriptions; the default of the client is a warning, not a limit.
+    ignoreClusterUpdates: false,
+  }).catch((cause: unknown) => {
+    throw new ParleyError('unavailable', {
+      detail: `No nats-server answers at ${options.servers.join(', ')}; start one, or check the address.`,
+      cause,
+    })
+  })
+  return natsBus(connection)
+}
+
+const gapEvents = new Set(['reconnect', 'slowConsumer'])
+
+const natsBus = (connection: NatsConnection): Nats => {
+  const gaps = new Set<() => void>()
+  const buckets = new Map<BucketName, Promise<Bucket>>()
+  let connected = true
+
+  const watchStatus = async () => {
+    for await (const status of connection.status()) {
+      if (status.type === 'disconnect') connected = false
+      if (status.type === 'reconnect') connected = true
+      if (gapEvents.has(status.type)) for (const callback of gaps) callback()
+    }
+  }
+  // Ends with the connection.
+  void watchStatus()
+
+  const subscribe = (subject: string, onMessage: (message: Message) => void): Unsubscribe => {
+    const subscription = connection.subscribe(subject, {
+      callback: (error, message) => {
+        if (error === null) {
+          onMessage({ subject: message.subject, data: message.data, reply: message.reply })
+        }
+      },
+    })
+    return () => {
+      if (!connection.isClosed()) subscription.unsubscribe()
+    }
+  }
+
+  return {
+    get connected() {
+      return connected
+    },
+    publish: (subject, data, reply) => {
+      if (connection.isClosed()) return
+      if (reply === undefined) connection.publish(subject, data)
+      else connection.publish(subject, data, { reply })
+    },
+    subscribe,
+    request: async (subject, data, timeoutMs) => {
+      try {
+        const answer = await connection.request(subject, data, { timeout: timeoutMs })
+        return answer.data
+      } catch (cause) {
+        throw new ParleyError('unavailable', { detail: `no answer on ${subject}`, cause })
+      }
+    },
+    flush: () => connection.flush(),
+    onGap: (callback) => {
+      gaps.add(callback)
+      return () => gaps.delete(callback)
+    },
+    streams: natsStreams(connection),
+    bucket: (name) => {
+      const known = buckets.get(name)
+      if (known !== undefined) return known
+      const opened = openBucket(connection, name)
+      buckets.set(name, opened)
+      opened.catch(() => buckets.delete(name))
+      return opened
+    },
+    inbox: (onMessage) => {
+      const prefix = `_INBOX.${nuid.next()}`
+      const close = subscribe(`${prefix}.>`, (message) =>
+        onMessage(message.subject.slice(prefix.length + 1), message),
+      )
+      return { prefix, close }
+    },
+    close: async () => {
+      if (!connection.isClosed()) await connection.close()
+    },
+  }
+}
