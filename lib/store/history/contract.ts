@@ -1,0 +1,173 @@
+/** What every HistoryStore must do. `open(name)` opens the store of that name, empty at its first opening. */
+import type { Test } from 'tap'
+import { parseRoomId, type RoomId } from '../../ids.ts'
+import type { HistoryRow, HistoryStore } from './history.ts'
+
+export type OpenHistory = (name: string) => Promise<HistoryStore>
+
+const room = (id: string): RoomId => {
+  const parsed = parseRoomId(id)
+  if (parsed === undefined) throw new Error(`${id} is not a room id`)
+  return parsed
+}
+
+const row = (of: RoomId, seq: number, text = `${of} ${seq}`): HistoryRow => ({
+  room: of,
+  seq,
+  frame: new TextEncoder().encode(text),
+})
+
+const seqs = (rows: readonly HistoryRow[]): number[] => rows.map(({ seq }) => seq)
+const texts = (rows: readonly HistoryRow[]): string[] =>
+  rows.map(({ frame }) => new TextDecoder().decode(frame))
+
+const A = room('gaaaaaaaaaaaaaaaaaaaaa')
+const B = room('gbbbbbbbbbbbbbbbbbbbbb')
+
+export const historyContract = (t: Test, open: OpenHistory): void => {
+  const using = (name: string, check: (t: Test, store: HistoryStore) => Promise<void>) =>
+    t.test(name, async (t) => {
+      const store = await open(name.replaceAll(' ', '-'))
+      try {
+        await check(t, store)
+      } finally {
+        await store.close()
+      }
+    })
+
+  void using('an empty store has no rows and floor 0', async (t, store) => {
+    t.equal(await store.floor(0), 0)
+    t.equal(await store.floor(7), 0)
+    t.same(await store.page(A, 1, 100), [])
+  })
+
+  void using('a page is inclusive at both ends, ascending, and shows holes', async (t, store) => {
+    const rows = [5, 3, 1, 2, 6, 9].map((seq) => row(A, seq))
+    await store.append(rows, 0, 10)
+    t.same(seqs(await store.page(A, 1, 9)), [1, 2, 3, 5, 6, 9])
+    t.same(seqs(await store.page(A, 2, 6)), [2, 3, 5, 6])
+    t.same(seqs(await store.page(A, 3, 3)), [3])
+    t.same(seqs(await store.page(A, 4, 4)), [], 'a hole')
+    t.same(seqs(await store.page(A, 7, 8)), [], 'between rows')
+    t.same(seqs(await store.page(A, 0, 1)), [1])
+    t.same(seqs(await store.page(A, 9, Number.MAX_SAFE_INTEGER)), [9])
+    t.same(seqs(await store.page(A, 10, Number.MAX_SAFE_INTEGER)), [], 'past the end')
+    t.same(seqs(await store.page(A, 6, 5)), [], 'upside down')
+    t.same(texts(await store.page(A, 3, 3)), [`${A} 3`])
+    t.ok((await store.page(A, 1, 9)).every((found) => found.room === A))
+  })
+
+  void using('numbers sort as numbers', async (t, store) => {
+    const order = [1, 9, 10, 99, 100, 255, 256, 65_535, 65_536, 2 ** 32 - 1, 2 ** 32, 2 ** 40]
+    await store.append(
+      order.map((seq) => row(A, seq)),
+      0,
+      1,
+    )
+    t.same(seqs(await store.page(A, 1, 2 ** 41)), order)
+    t.same(seqs(await store.page(A, 256, 2 ** 32)), order.slice(6, 11))
+  })
+
+  void using('rooms keep apart, also those whose ids begin alike', async (t, store) => {
+    const alike = ['gaaaaaaaa', 'gaaaaaaaaa', 'gaaaaaaaa-', 'gaaaaaaaa_', 'gaaaaaaaA'].map(room)
+    await store.append(
+      alike.flatMap((id) => [row(id, 1), row(id, 2)]),
+      0,
+      1,
+    )
+    for (const id of alike) {
+      t.same(texts(await store.page(id, 0, Number.MAX_SAFE_INTEGER)), [`${id} 1`, `${id} 2`])
+    }
+    t.same(await store.page(B, 0, Number.MAX_SAFE_INTEGER), [])
+  })
+
+  void using('frames come back byte for byte', async (t, store) => {
+    const everyByte = Uint8Array.from({ length: 256 }, (_, n) => n)
+    const large = Uint8Array.from({ length: 70_000 }, (_, n) => (n * 31) & 0xff)
+    const around = Uint8Array.from({ length: 64 }, (_, n) => n)
+    const frames = [everyByte, new Uint8Array(), large, around.subarray(10, 20)]
+    await store.append(
+      frames.map((frame, n) => ({ room: A, seq: n + 1, frame })),
+      0,
+      1,
+    )
+    around.fill(0xff) // the store must not lean on the writer's buffer afterwards
+    const found = await store.page(A, 1, 4)
+    t.equal(found.length, 4)
+    t.ok(found[0] && Buffer.compare(found[0].frame, everyByte) === 0)
+    t.equal(found[1]?.frame.byteLength, 0)
+    t.ok(found[2] && Buffer.compare(found[2].frame, large) === 0)
+    t.same([...(found[3]?.frame ?? [])], [10, 11, 12, 13, 14, 15, 16, 17, 18, 19])
+  })
+
+  void using('a replay changes nothing', async (t, store) => {
+    const rows = [1, 2, 3].map((seq) => row(A, seq))
+    await store.append(rows, 0, 3)
+    await store.append([row(A, 4)], 0, 4)
+    const before = await store.page(A, 1, 10)
+    await store.append(rows, 0, 3)
+    await store.append(rows.slice(1), 0, 3)
+    t.same(await store.page(A, 1, 10), before)
+    t.equal(await store.floor(0), 4)
+  })
+
+  void using('a floor only rises, and each stream has its own', async (t, store) => {
+    await store.append([], 0, 10)
+    t.equal(await store.floor(0), 10, 'also without rows')
+    await store.append([row(A, 1)], 0, 4)
+    t.equal(await store.floor(0), 10)
+    t.same(seqs(await store.page(A, 1, 1)), [1], 'the rows of a late append count all the same')
+    await store.append([], 1, 3)
+    t.equal(await store.floor(1), 3)
+    t.equal(await store.floor(0), 10)
+    await store.append([], 0, 2 ** 40)
+    t.equal(await store.floor(0), 2 ** 40)
+    t.equal(await store.floor(256), 0)
+  })
+
+  void using('appends at once end at the highest floor with all rows', async (t, store) => {
+    const positions = Array.from({ length: 60 }, (_, n) => ((n * 37) % 60) + 1)
+    await Promise.all(positions.map((n) => store.append([row(A, n)], 0, n)))
+    t.equal(await store.floor(0), 60)
+    t.equal((await store.page(A, 1, 100)).length, 60)
+  })
+
+  void using('thousands of rows of many rooms', async (t, store) => {
+    const rooms = Array.from({ length: 40 }, (_, n) => room(`g${String(n).padStart(12, '0')}`))
+    let position = 0
+    for (let from = 1; from <= 150; from += 25) {
+      const rows = rooms.flatMap((id) => Array.from({ length: 25 }, (_, n) => row(id, from + n)))
+      position += rows.length
+      await store.append(rows, 0, position)
+    }
+    t.equal(await store.floor(0), 6000)
+    const dense = Array.from({ length: 150 }, (_, n) => n + 1)
+    for (const id of rooms) t.same(seqs(await store.page(id, 1, 150)), dense)
+    t.same(
+      texts(await store.page(room('g000000000017'), 120, 122)),
+      [120, 121, 122].map((seq) => `g000000000017 ${seq}`),
+    )
+  })
+
+  void t.test('rows and floors survive closing', async (t) => {
+    const first = await open('reopened')
+    await first.append([row(A, 1), row(A, 2), row(B, 1)], 3, 17)
+    await first.close()
+    const second = await open('reopened')
+    t.teardown(() => second.close())
+    t.equal(await second.floor(3), 17)
+    t.same(texts(await second.page(A, 1, 10)), [`${A} 1`, `${A} 2`])
+    t.same(texts(await second.page(B, 1, 10)), [`${B} 1`])
+    await second.append([], 3, 16)
+    t.equal(await second.floor(3), 17, 'the floor of the former run still holds')
+  })
+
+  void t.test('after closing everything is refused', async (t) => {
+    const store = await open('closed')
+    await store.close()
+    await store.close()
+    await t.rejects(store.append([row(A, 1)], 0, 1), { code: 'unavailable' })
+    await t.rejects(store.page(A, 1, 1), { code: 'unavailable' })
+    await t.rejects(store.floor(0), { code: 'unavailable' })
+  })
+}

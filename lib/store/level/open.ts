@@ -1,0 +1,105 @@
+/**
+ * The one LevelDB database of a data directory, shared by the embedded stores. LevelDB admits one process: the lock
+ * is its own, and dies with the process however that dies.
+ */
+import { ClassicLevel } from 'classic-level'
+import { ParleyError } from '../../errors.ts'
+import { Committer, type Write } from './committer.ts'
+import { metaKey } from './keys.ts'
+
+/** Layout version of keys.ts, written into the database. */
+const FORMAT = '1'
+
+/** Bytes that a range reads ahead of JavaScript; a page of 50 events fits. */
+const READ_AHEAD = 256 << 10
+
+type Files = ClassicLevel<Uint8Array, Uint8Array>
+
+export type LevelDatabase = {
+  get(key: Uint8Array): Promise<Uint8Array | undefined>
+  /** The rows from `gte` to `lt`, in the order of keys. */
+  range(gte: Uint8Array, lt: Uint8Array): Promise<[Uint8Array, Uint8Array][]>
+  /** Stores all of it or nothing; resolves when it would survive a power loss. Errors: see Committer. */
+  commit(writes: readonly Write[]): Promise<void>
+  /** Takes a hold on the database; the returned function gives it back. With the last one the files close. */
+  hold(): () => Promise<void>
+}
+
+/**
+ * Opens the database in `directory`, made when absent. Errors: `unavailable`, with the reason in words, when another
+ * process (or this one) has it open, when it is of a newer layout, or when it is damaged.
+ */
+export const openLevel = async (directory: string): Promise<LevelDatabase> => {
+  const files: Files = new ClassicLevel(directory, {
+    keyEncoding: 'view',
+    valueEncoding: 'view',
+    // Fewer and larger files than LevelDB's defaults of 2009: a history grows to many gigabytes.
+    writeBufferSize: 16 << 20,
+    maxFileSize: 8 << 20,
+    cacheSize: 32 << 20,
+  })
+  try {
+    await files.open()
+    await checkFormat(files, directory)
+  } catch (error) {
+    await files.close()
+    throw error instanceof ParleyError ? error : refusal(directory, error)
+  }
+  const committer = new Committer({
+    getMany: (keys) => (keys.length === 0 ? Promise.resolve([]) : files.getMany(keys)),
+    batch: (puts) => files.batch(puts, { sync: true }),
+  })
+  let holds = 0
+  return {
+    get: (key) => reading(() => files.get(key)),
+    range: (gte, lt) =>
+      reading(() => files.iterator({ gte, lt, highWaterMarkBytes: READ_AHEAD }).all()),
+    commit: (writes) => committer.commit(writes),
+    hold: () => {
+      holds++
+      let given = false
+      return async () => {
+        if (given) return
+        given = true
+        await committer.idle()
+        if (--holds === 0) await files.close()
+      }
+    },
+  }
+}
+
+const reading = async <T>(read: () => Promise<T>): Promise<T> => {
+  try {
+    return await read()
+  } catch (cause) {
+    throw new ParleyError('unavailable', { detail: 'the embedded store failed to read', cause })
+  }
+}
+
+const checkFormat = async (files: Files, directory: string): Promise<void> => {
+  const stored = await files.get(metaKey('format'))
+  if (stored === undefined) {
+    await files.batch([{ type: 'put', key: metaKey('format'), value: Buffer.from(FORMAT) }], {
+      sync: true,
+    })
+    return
+  }
+  const format = Buffer.from(stored).toString()
+  if (format !== FORMAT) {
+    throw new ParleyError('unavailable', {
+      detail: `${directory} was written by another version of Parley (layout ${format}, this one reads ${FORMAT})`,
+    })
+  }
+}
+
+const refusal = (directory: string, error: unknown): ParleyError => {
+  const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error
+  const code = cause instanceof Error && 'code' in cause ? cause.code : undefined
+  const detail =
+    code === 'LEVEL_LOCKED'
+      ? `${directory} is in use by another process: stop that one, or choose another data directory`
+      : code === 'LEVEL_CORRUPTION'
+        ? `${directory} is damaged; restore it from a backup`
+        : `${directory} cannot be opened: ${cause instanceof Error ? cause.message : String(cause)}`
+  return new ParleyError('unavailable', { detail, cause })
+}
