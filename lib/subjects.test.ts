@@ -39,7 +39,7 @@ t.test('every subject is valid for NATS and its own', async (t) => {
     liveSubject(user),
     logSubject(1),
     inboxSubject(1),
-    queueSubject(user, newDeviceId()),
+    queueSubject(0, user, newDeviceId()),
   ]
   for (const subject of subjects) t.match(subject, /^[a-z]+(\.[A-Za-z0-9_-]+)+$/)
   t.equal(new Set(subjects.map((subject) => subject.split('.')[0])).size, subjects.length)
