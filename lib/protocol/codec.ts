@@ -10,7 +10,8 @@ import { Writer } from './writer.ts'
 
 const ID_MAX = 32
 
-export const readValue = (reader: Reader, field: Wire): unknown => {
+/** One value; `depth` is how many arrays it stands in, the frame included. @throws BadFrame */
+export const readValue = (reader: Reader, field: Wire, depth = 1): unknown => {
   switch (field.wire) {
     case 'uint':
       return reader.uint(field.maximum)
@@ -26,18 +27,20 @@ export const readValue = (reader: Reader, field: Wire): unknown => {
       return parseUserId(reader.str(ID_MAX)) ?? bad('user id expected')
     case 'raw': {
       const from = reader.at
-      reader.skip(2)
+      reader.skip(depth)
       return reader.span(from, reader.at).slice()
     }
     case 'nullable':
-      return reader.nil() ? null : readValue(reader, field.inner)
+      return reader.nil() ? null : readValue(reader, field.inner, depth)
     case 'list': {
       const items: unknown[] = []
-      for (let n = reader.array(field.max); n > 0; n--) items.push(readValue(reader, field.inner))
+      for (let n = reader.array(field.max); n > 0; n--) {
+        items.push(readValue(reader, field.inner, depth + 1))
+      }
       return items
     }
     case 'record':
-      return readFields(reader, field.fields, reader.array())
+      return readFields(reader, field.fields, reader.array(), depth + 1)
   }
 }
 
@@ -45,14 +48,19 @@ const bad = (what: string): never => {
   throw new BadFrame(what)
 }
 
-const readFields = (reader: Reader, fields: Record<string, Wire>, length: number) => {
+const readFields = (
+  reader: Reader,
+  fields: Record<string, Wire>,
+  length: number,
+  depth: number,
+) => {
   const value: Record<string, unknown> = {}
   let known = 0
   for (const key in fields) {
     if (known++ >= length) throw new BadFrame(`${key} is missing`)
-    value[key] = readValue(reader, fields[key]!)
+    value[key] = readValue(reader, fields[key]!, depth)
   }
-  reader.skipRest(length, known)
+  reader.skipRest(length, known, depth)
   return value
 }
 
@@ -143,7 +151,7 @@ export const readFrame = (
   const type = reader.uint(0xffff)
   const layout = BY_TYPE.get(type)
   if (layout === undefined) return unknownFrame(reader, type, length)
-  const value = readFields(reader, layout.fields, length - 1)
+  const value = readFields(reader, layout.fields, length - 1, 1)
   value.name = layout.name
   return value as unknown as AnyFrame
 }
@@ -160,9 +168,10 @@ const unknownFrame = (reader: Reader, type: number, length: number) => {
   return { name: undefined, type, req }
 }
 
-/** All frames of one WebSocket message (contracts W1: concatenated). @throws BadFrame */
+/** All frames of one WebSocket message: one at least (contracts W1). @throws BadFrame */
 export const readFrames = (bytes: Uint8Array) => {
   const reader = new Reader(bytes)
+  if (reader.done) throw new BadFrame('empty message')
   const frames = []
   while (!reader.done) frames.push(readFrame(reader))
   return frames

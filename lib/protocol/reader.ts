@@ -166,7 +166,7 @@ export class Reader {
     return this.#bytes.subarray(at, at + length)
   }
 
-  /** Past one value of any kind that this protocol knows, `depth` levels below a frame. */
+  /** Past one value of any kind that this protocol knows; it stands in `depth` arrays, the frame included. */
   skip(depth = 1): void {
     const byte = this.#bytes[this.#at]
     if (byte === undefined) throw new BadFrame('truncated')
@@ -182,7 +182,7 @@ export class Reader {
   }
 
   /** Past what an array of `length` items holds beyond the `known` ones: newer peers may say more. */
-  skipRest(length: number, known: number): void {
-    for (let i = known; i < length; i++) this.skip()
+  skipRest(length: number, known: number, depth = 1): void {
+    for (let i = known; i < length; i++) this.skip(depth)
   }
 }
