@@ -5,10 +5,12 @@ import {
   newGroupId,
   newIncarnation,
   newUserId,
+  parseDeviceId,
   parseRoomId,
   parseUserId,
 } from './ids.ts'
 import {
+  BEAT,
   gatewaySubject,
   hostSubject,
   inboxSubject,
@@ -16,6 +18,7 @@ import {
   logSubject,
   queueSubject,
   roomSubject,
+  streamOf,
   userSubject,
 } from './subjects.ts'
 
@@ -27,6 +30,7 @@ t.test('subjects are those of the architecture', async (t) => {
   t.equal(liveSubject(user), 'live.uAda')
   t.equal(logSubject(0), 'log.0')
   t.equal(inboxSubject(63), 'inbox.63')
+  t.equal(queueSubject(3, user, parseDeviceId('vPhone')!), 'queue.3.uAda.vPhone')
 })
 
 t.test('every subject is valid for NATS and its own', async (t) => {
@@ -42,5 +46,14 @@ t.test('every subject is valid for NATS and its own', async (t) => {
     queueSubject(0, user, newDeviceId()),
   ]
   for (const subject of subjects) t.match(subject, /^[a-z]+(\.[A-Za-z0-9_-]+)+$/)
+  t.match(BEAT, /^[a-z]+$/)
+  subjects.push(BEAT)
   t.equal(new Set(subjects.map((subject) => subject.split('.')[0])).size, subjects.length)
+})
+
+t.test('partitions spread over the streams of a family by p mod K', async (t) => {
+  t.equal(streamOf('LOG', 0, 8), 'LOG_0')
+  t.equal(streamOf('LOG', 13, 8), 'LOG_5')
+  t.equal(streamOf('INBOX', 63, 1), 'INBOX_0')
+  t.equal(streamOf('QUEUE', 9, 8), 'QUEUE_1')
 })
