@@ -1,0 +1,144 @@
+/**
+ * Everything that Parley measures, as one table from which docs/OPERATIONS.md is made. A label takes its values from a
+ * table, never from ids: the number of series is known before the first user comes.
+ */
+import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client'
+
+/** The projections that there are: a label's values, and their names in KV and consumers. */
+export const PROJECTIONS = ['history'] as const
+export type ProjectionName = (typeof PROJECTIONS)[number]
+
+type Declaration = {
+  readonly kind: 'counter' | 'gauge' | 'histogram'
+  readonly help: string
+  /** Label → the values it may have. */
+  readonly labels: Readonly<Record<string, readonly string[]>>
+  /** Of a histogram: upper bounds, in the unit that the name ends in. */
+  readonly buckets?: readonly number[]
+}
+
+const projection = { projection: PROJECTIONS }
+
+export const METRICS = {
+  parley_projection_records_total: {
+    kind: 'counter',
+    help: 'Log records (committed batches) that a projection has stored',
+    labels: projection,
+  },
+  parley_projection_rows_total: {
+    kind: 'counter',
+    help: 'Rows that a projection has stored; a replay counts again',
+    labels: projection,
+  },
+  parley_projection_lag_records: {
+    kind: 'gauge',
+    help: 'Log records that a projection has not stored yet, over the streams followed here',
+    labels: projection,
+  },
+  parley_projection_write_seconds: {
+    kind: 'histogram',
+    help: 'Time of a write of a projection to its store',
+    labels: projection,
+    buckets: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10],
+  },
+  parley_projection_retries_total: {
+    kind: 'counter',
+    help: 'Times that a projection began again from its floor after a failure of store or stream',
+    labels: projection,
+  },
+  parley_projection_set_aside_records: {
+    kind: 'gauge',
+    help: 'Log records that a projection could not read or store, kept in KV checkpoints; should be 0',
+    labels: projection,
+  },
+  parley_projection_missing_records_total: {
+    kind: 'counter',
+    help: 'Log positions that were gone from the stream before a projection had stored them; should be 0',
+    labels: projection,
+  },
+} as const satisfies Record<string, Declaration>
+
+type Table = typeof METRICS
+type OfKind<K extends Declaration['kind']> = {
+  [Name in keyof Table]: Table[Name]['kind'] extends K ? Name : never
+}[keyof Table]
+export type LabelsOf<Name extends keyof Table> = {
+  readonly [L in keyof Table[Name]['labels']]: Table[Name]['labels'][L] extends readonly (infer V)[]
+    ? V
+    : never
+}
+
+type Labels = Record<string, string>
+
+/** One series each: bound once, then cheap enough for a hot path. */
+export type CounterSeries = { inc(by?: number): void }
+export type GaugeSeries = {
+  set(value: number): void
+  inc(by?: number): void
+  dec(by?: number): void
+}
+export type HistogramSeries = { observe(value: number): void }
+
+export class Metrics {
+  readonly #registry = new Registry()
+
+  /** With `process`, also the memory, CPU, event loop and garbage collection of this process. */
+  constructor(options: { readonly process?: boolean } = {}) {
+    if (options.process === true) collectDefaultMetrics({ register: this.#registry })
+  }
+
+  counter<Name extends OfKind<'counter'>>(name: Name, labels: LabelsOf<Name>): CounterSeries
+  counter(name: keyof Table, labels: Labels): CounterSeries {
+    const series = this.#metric(name, labels, (settings) => new Counter(settings)).labels(labels)
+    // There from the start, so that a rate sees the first increment.
+    series.inc(0)
+    return series
+  }
+
+  gauge<Name extends OfKind<'gauge'>>(name: Name, labels: LabelsOf<Name>): GaugeSeries
+  gauge(name: keyof Table, labels: Labels): GaugeSeries {
+    return this.#metric(name, labels, (settings) => new Gauge(settings)).labels(labels)
+  }
+
+  histogram<Name extends OfKind<'histogram'>>(name: Name, labels: LabelsOf<Name>): HistogramSeries
+  histogram(name: keyof Table, labels: Labels): HistogramSeries {
+    return this.#metric(name, labels, (settings) => new Histogram(settings)).labels(labels)
+  }
+
+  get contentType(): string {
+    return this.#registry.contentType
+  }
+
+  /** All series that have been bound, in the text format of Prometheus. */
+  text(): Promise<string> {
+    return this.#registry.metrics()
+  }
+
+  #metric<M>(name: keyof Table, labels: Labels, make: (settings: Settings) => M): M {
+    const declared: Declaration = METRICS[name]
+    for (const [label, values] of Object.entries(declared.labels)) {
+      const value = labels[label]
+      if (value === undefined || !values.includes(value)) {
+        throw new Error(`${name}: ${value} is not in the table of label ${label}`)
+      }
+    }
+    const known = this.#registry.getSingleMetric(name)
+    // The registry holds what this method put there under this name, so its kind is the table's.
+    if (known !== undefined) return known as unknown as M
+    return make({
+      name,
+      help: declared.help,
+      labelNames: Object.keys(declared.labels),
+      registers: [this.#registry],
+      ...(declared.buckets === undefined ? {} : { buckets: [...declared.buckets] }),
+    })
+  }
+}
+
+type Settings = {
+  name: string
+  help: string
+  labelNames: string[]
+  registers: Registry[]
+  buckets?: number[]
+}
