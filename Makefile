@@ -29,10 +29,8 @@ it: $(READY) ## run only the tests that need real servers
 	$(IN) tap --disable-coverage $$files
 
 check: $(READY) ## check types, form, direction of imports, and docs
-	npm run -s types
-	npm run -s lint
-	npm run -s arrows
-	npm run -s docs -- --check
+	@failed=0; for step in types lint arrows 'docs -- --check'; do \
+	  echo "check: $$step"; npm run -s $$step || failed=1; done; exit $$failed
 
 bench: $(READY) ## run a benchmark: make bench ARGS="dm-max --pairs 50"; without ARGS it lists them
 	@npm run -s bench -- $(ARGS)
