@@ -49,8 +49,11 @@ const hookExit = (): void => {
   })
 }
 
-const tail = async (path: string): Promise<string> =>
-  (await readFile(path, 'utf8').catch(() => '')).trim().slice(-LOG_TAIL)
+/** The last lines of a file. */
+const tail = async (path: string): Promise<string> => {
+  const text = (await readFile(path, 'utf8').catch(() => '')).trim()
+  return text.length <= LOG_TAIL ? text : text.slice(text.indexOf('\n', text.length - LOG_TAIL) + 1)
+}
 
 export class ServerChild {
   readonly #options: ChildOptions
@@ -96,6 +99,7 @@ export class ServerChild {
     this.#timer = undefined
     const child = this.#child
     if (child !== undefined) {
+      child.ref()
       child.kill('SIGCONT')
       child.kill('SIGTERM')
       const timer = setTimeout(() => child.kill('SIGKILL'), deadlineMs)
@@ -108,6 +112,7 @@ export class ServerChild {
   /** SIGKILL, as a crash would end it; resolves when it is gone. A supervised server comes back by itself. */
   async kill(): Promise<void> {
     if (!this.#options.supervise) this.#wanted = false
+    this.#child?.ref()
     this.#child?.kill('SIGKILL')
     await this.#gone
     if (!this.#options.supervise) await this.#starting?.catch(() => undefined)
@@ -143,6 +148,7 @@ export class ServerChild {
       stdio: ['ignore', output, output],
     })
     closeSync(output)
+    // A parent that has nothing else to do may end, and the server with it (C3).
     child.unref()
     if (child.pid !== undefined) writeFileSync(files.pid, String(child.pid))
 

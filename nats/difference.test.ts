@@ -24,7 +24,7 @@ const cases: [Partial<StreamSpec>, fixed: boolean][] = [
   [{ storage: 'memory' }, true],
   [{ retention: 'workqueue' }, true],
   [{ subjects: ['log.0', 'log.1'] }, true],
-  [{ persist_mode: 'async' }, false],
+  [{ persist_mode: 'async' }, true],
 ]
 for (const [is, fixed] of cases) {
   t.test(`a stream with ${JSON.stringify(is)}`, async (t) => {

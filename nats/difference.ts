@@ -10,7 +10,12 @@ export interface Difference {
 }
 
 /** What decides which messages a stream holds and how. */
-const FIXED: ReadonlySet<keyof StreamSpec> = new Set(['subjects', 'storage', 'retention'])
+const FIXED: ReadonlySet<keyof StreamSpec> = new Set([
+  'subjects',
+  'storage',
+  'retention',
+  'persist_mode',
+])
 /** The server lets these be set, but never taken back. */
 const ONE_WAY: ReadonlySet<keyof StreamSpec> = new Set([
   'sealed',

@@ -1,4 +1,5 @@
 import { execFile } from 'node:child_process'
+import { readFileSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { ServerFiles } from './config.ts'
@@ -8,13 +9,23 @@ const KILL_MS = 5_000
 const POLL_MS = 10
 const PS_MS = 5_000
 
+/** A process that has ended but that nobody has waited for: in a container, process 1 may take its time. */
+const isZombie = (pid: number): boolean => {
+  if (process.platform !== 'linux') return false
+  try {
+    return /^State:\s*Z/m.test(readFileSync(`/proc/${pid}/status`, 'utf8'))
+  } catch {
+    return false
+  }
+}
+
 export const isAlive = (pid: number): boolean => {
   try {
     process.kill(pid, 0)
-    return true
   } catch (error) {
     return (error as NodeJS.ErrnoException).code === 'EPERM'
   }
+  return !isZombie(pid)
 }
 
 const readPid = async (path: string): Promise<number | undefined> => {
