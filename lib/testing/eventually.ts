@@ -4,7 +4,7 @@ const WITHIN_MS = 5_000
 const EVERY_MS = 10
 
 /**
- * Waits until `check` returns something other than false or undefined, and returns that. A check that throws counts as
+ * Waits until `check` returns something other than false, undefined or null, and returns that. A check that throws counts as
  * not yet true. The error after `within` ms names what is missing and holds what the last check threw.
  *
  * @example const room = await eventually('the room has two members', () => members.size === 2 && room)
