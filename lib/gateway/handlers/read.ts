@@ -1,0 +1,3 @@
+import { forRoom, type Handler } from './context.ts'
+
+export const read: Handler<'read'> = forRoom

@@ -1,0 +1,99 @@
+/** What hosts send to this gateway, item by item: replies by token, frames by handle, kicks. */
+import type { Message } from '../bus/bus.ts'
+import type { Incarnation } from '../ids.ts'
+import { type GatewaySink, type Handle, readToGateway, type Token } from '../protocol/envelopes.ts'
+import { FRAMES } from '../protocol/frames.ts'
+import { readEvent } from '../protocol/hot.ts'
+import { Reader } from '../protocol/reader.ts'
+import type { Delivery } from './delivery.ts'
+import type { Hub } from './hub.ts'
+import type { Outgoing } from './outgoing.ts'
+import { NONE, PURPOSE } from './pending.ts'
+import type { Router } from './router.ts'
+import type { Session } from './session.ts'
+
+export type RepliesDeps = {
+  readonly hub: Hub
+  readonly router: Router
+  readonly delivery: Delivery
+  readonly outgoing: Outgoing
+  /** Monotonic ms. */
+  readonly now: () => number
+  /** The actor's answer to a hello. */
+  readonly onAdmission: (session: Session, frame: Uint8Array) => void
+  readonly onPointers: (session: Session, frame: Uint8Array, position: number) => void
+  readonly onKick: (session: Session, code: number) => void
+  readonly bad: (error: unknown) => void
+}
+
+export class Replies implements GatewaySink {
+  readonly #deps: RepliesDeps
+  #host = '' as Incarnation
+
+  constructor(deps: RepliesDeps) {
+    this.#deps = deps
+  }
+
+  onMessage(message: Message): void {
+    try {
+      readToGateway(message.data, this.#from)
+    } catch (error) {
+      this.#deps.bad(error)
+    }
+  }
+
+  #from = (host: Incarnation): this => {
+    this.#host = host
+    return this
+  }
+
+  final(token: Token, _attempt: number, frame: Uint8Array): void {
+    const { router } = this.#deps
+    const slot = router.pending.find(token)
+    if (slot !== NONE) this.#answer(slot, frame)
+  }
+
+  later(token: Token, attempt: number, frame: Uint8Array): void {
+    const { router } = this.#deps
+    const slot = router.pending.find(token)
+    if (slot !== NONE && router.isCurrent(slot, attempt)) this.#answer(slot, frame)
+  }
+
+  moved(token: Token, attempt: number): void {
+    const { router, now } = this.#deps
+    const slot = router.pending.find(token)
+    if (slot !== NONE) router.moved(slot, attempt, now())
+  }
+
+  deliver(handle: Handle, frame: Uint8Array): void {
+    const session = this.#deps.hub.get(handle)
+    if (session === undefined) this.#lost(handle, frame)
+    else this.#deps.delivery.deliver(session, frame)
+  }
+
+  pointers(handle: Handle, frame: Uint8Array, position: number): void {
+    const session = this.#deps.hub.get(handle)
+    if (session !== undefined) this.#deps.onPointers(session, frame, position)
+  }
+
+  kick(handle: Handle, code: number): void {
+    const session = this.#deps.hub.get(handle)
+    if (session !== undefined) this.#deps.onKick(session, code)
+  }
+
+  #answer(slot: number, frame: Uint8Array): void {
+    const { router, delivery, onAdmission } = this.#deps
+    const session = router.pending.session[slot]!
+    const purpose = router.pending.purpose[slot]
+    router.settle(slot)
+    if (purpose === PURPOSE.hello) onAdmission(session, frame)
+    else delivery.push(session, frame)
+  }
+
+  /** The host's route is stale: it must find another way for this event (contracts R1). */
+  #lost(handle: Handle, frame: Uint8Array): void {
+    if (frame[1] !== FRAMES.event.type) return
+    const event = readEvent(new Reader(frame))
+    this.#deps.outgoing.to(this.#host).lost(handle, event.room, event.seq)
+  }
+}
