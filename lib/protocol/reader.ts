@@ -13,18 +13,24 @@ export class BadFrame extends Error {
 // A byte order mark is text like any other: dropping it would change a message, and make an id of what is none.
 const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
 
+// Ids are short ASCII: their characters go through an array of the right length into one call. Half of what adding
+// characters to a string or the decoder costs, since the string is flat at once (bench/micro/strings.ts).
+const SHORT = 33
+const CHARACTERS = Array.from({ length: SHORT }, (_, length) => new Array<number>(length).fill(0))
+
+const words = new DataView(new ArrayBuffer(8))
+
 /** Nesting deeper than this is refused, known field or not. */
 export const MAX_DEPTH = 8
 
 export class Reader {
-  #bytes: Uint8Array
-  #view: DataView
+  // No DataView beside it: making one costs more than it saves in a frame (bench/micro/codec.ts).
+  readonly #bytes: Uint8Array
   #at = 0
-  #end = 0
+  readonly #end: number
 
   constructor(bytes: Uint8Array) {
     this.#bytes = bytes
-    this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
     this.#end = bytes.length
   }
 
@@ -53,12 +59,26 @@ export class Reader {
     return this.#bytes[this.#take(1)]!
   }
 
+  #uint16(): number {
+    const at = this.#take(2)
+    const bytes = this.#bytes
+    return (bytes[at]! << 8) | bytes[at + 1]!
+  }
+
+  #uint32(): number {
+    const at = this.#take(4)
+    const bytes = this.#bytes
+    return (
+      ((bytes[at]! << 24) | (bytes[at + 1]! << 16) | (bytes[at + 2]! << 8) | bytes[at + 3]!) >>> 0
+    )
+  }
+
   array(max = 0xffff): number {
     const byte = this.#byte()
     let length: number
     if (byte >= 0x90 && byte <= 0x9f) length = byte & 15
-    else if (byte === 0xdc) length = this.#view.getUint16(this.#take(2))
-    else if (byte === 0xdd) length = this.#view.getUint32(this.#take(4))
+    else if (byte === 0xdc) length = this.#uint16()
+    else if (byte === 0xdd) length = this.#uint32()
     else throw new BadFrame('array expected')
     // Every item takes a byte at least.
     if (length > max || length > this.#end - this.#at) throw new BadFrame('array too long')
@@ -70,12 +90,10 @@ export class Reader {
     let value: number
     if (byte < 0x80) value = byte
     else if (byte === 0xcc) value = this.#byte()
-    else if (byte === 0xcd) value = this.#view.getUint16(this.#take(2))
-    else if (byte === 0xce) value = this.#view.getUint32(this.#take(4))
-    else if (byte === 0xcf) {
-      const at = this.#take(8)
-      value = this.#view.getUint32(at) * 0x100000000 + this.#view.getUint32(at + 4)
-    } else throw new BadFrame('unsigned integer expected')
+    else if (byte === 0xcd) value = this.#uint16()
+    else if (byte === 0xce) value = this.#uint32()
+    else if (byte === 0xcf) value = this.#uint32() * 0x100000000 + this.#uint32()
+    else throw new BadFrame('unsigned integer expected')
     if (value > max) throw new BadFrame('integer too large')
     return value
   }
@@ -83,7 +101,9 @@ export class Reader {
   /** A snowflake: `cf` and nothing else. */
   id64(): bigint {
     if (this.#byte() !== 0xcf) throw new BadFrame('uint64 expected')
-    return this.#view.getBigUint64(this.#take(8))
+    words.setUint32(0, this.#uint32())
+    words.setUint32(4, this.#uint32())
+    return words.getBigUint64(0)
   }
 
   bool(): boolean {
@@ -106,8 +126,8 @@ export class Reader {
     let length: number
     if (byte >= 0xa0 && byte <= 0xbf) length = byte & 31
     else if (byte === 0xd9) length = this.#byte()
-    else if (byte === 0xda) length = this.#view.getUint16(this.#take(2))
-    else if (byte === 0xdb) length = this.#view.getUint32(this.#take(4))
+    else if (byte === 0xda) length = this.#uint16()
+    else if (byte === 0xdb) length = this.#uint32()
     else throw new BadFrame('string expected')
     if (length > max) throw new BadFrame('string too long')
     return length
@@ -117,18 +137,15 @@ export class Reader {
   str(max: number): string {
     const length = this.#strLength(max)
     const at = this.#take(length)
-    if (length < 32) {
-      // Most strings are short ASCII ids (bench/micro/codec.ts).
-      const bytes = this.#bytes
-      let text = ''
-      for (let i = at; i < at + length; i++) {
-        const code = bytes[i]!
-        if (code >= 0x80) return this.#decode(at, length)
-        text += String.fromCharCode(code)
-      }
-      return text
+    if (length >= SHORT) return this.#decode(at, length)
+    const bytes = this.#bytes
+    const characters = CHARACTERS[length]!
+    for (let i = 0; i < length; i++) {
+      const code = bytes[at + i]!
+      if (code >= 0x80) return this.#decode(at, length)
+      characters[i] = code
     }
-    return this.#decode(at, length)
+    return String.fromCharCode.apply(null, characters)
   }
 
   #decode(at: number, length: number): string {
@@ -158,8 +175,8 @@ export class Reader {
     const byte = this.#byte()
     let length: number
     if (byte === 0xc4) length = this.#byte()
-    else if (byte === 0xc5) length = this.#view.getUint16(this.#take(2))
-    else if (byte === 0xc6) length = this.#view.getUint32(this.#take(4))
+    else if (byte === 0xc5) length = this.#uint16()
+    else if (byte === 0xc6) length = this.#uint32()
     else throw new BadFrame('bytes expected')
     if (length > max) throw new BadFrame('bytes too long')
     const at = this.#take(length)
