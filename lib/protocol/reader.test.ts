@@ -172,6 +172,17 @@ t.test('bytes are lent, not copied', async (t) => {
   }
 })
 
+t.test('what a reader lends of a Buffer is no Buffer, whose slice would be no copy', async (t) => {
+  const source = Buffer.from('c4020102', 'hex')
+  const from = new Reader(source)
+  const copies = [from.bin().slice(), from.span(2, 4).slice()]
+  source.fill(9)
+  for (const copy of copies) {
+    t.equal(hex(copy), '0102')
+    t.equal(copy.constructor, Uint8Array)
+  }
+})
+
 t.test('arrays tell how many items follow', async (t) => {
   t.equal(reader('90').array(), 0)
   t.equal(reader('92 01 02').array(), 2)

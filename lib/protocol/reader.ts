@@ -30,7 +30,11 @@ export class Reader {
   readonly #end: number
 
   constructor(bytes: Uint8Array) {
-    this.#bytes = bytes
+    // Of a Buffer `slice` would be a view: who keeps a copy would keep, and follow, the whole message.
+    this.#bytes =
+      bytes.constructor === Uint8Array
+        ? bytes
+        : new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.length)
     this.#end = bytes.length
   }
 
