@@ -10,6 +10,7 @@ import { decodeAdmitted, encodeUserCommand } from '../protocol/user-commands.ts'
 import { Writer } from '../protocol/writer.ts'
 import type { GatewayConfig } from './config.ts'
 import type { Delivery } from './delivery.ts'
+import type { Limits } from './limits.ts'
 import type { Live } from './live.ts'
 import type { PartitionCache } from './partitions.ts'
 import { PURPOSE, TARGET } from './pending.ts'
@@ -28,6 +29,7 @@ export type AdmissionDeps = {
   readonly router: Router
   readonly delivery: Delivery
   readonly partitions: PartitionCache
+  readonly limits: Limits
   /** Ends a session whose state is closed already, with a last frame that says why. */
   readonly end: (session: Session, reason: CloseReason, last?: Uint8Array) => void
 }
@@ -45,7 +47,6 @@ const closeReason = (code: ErrorCode): CloseReason =>
 
 export class Admission {
   readonly #deps: AdmissionDeps
-  readonly #identities = new WeakMap<Session, Identity>()
   readonly #writer = new Writer(4096)
 
   constructor(deps: AdmissionDeps) {
@@ -80,7 +81,7 @@ export class Admission {
     session.generation = verdict.generation
     session.partition = partitions.of(verdict.user)
     session.lineage = hello.lineage
-    this.#identities.set(session, verdict)
+    session.identity = verdict
     for (const other of live.sessionsOf(verdict.user).slice()) {
       if (other.device === verdict.device && other.step('kicked') === 'close') {
         end(other, 'replaced')
@@ -124,13 +125,14 @@ export class Admission {
       if (session.step('refused') === 'close') this.#deps.end(session, closeReason(code), frame)
       return
     }
-    const identity = this.#identities.get(session)
+    const { identity } = session
     if (identity === undefined || session.step('admitted') !== 'welcome') return
+    session.identity = undefined
     this.#welcome(session, identity, frame)
   }
 
   #welcome(session: Session, identity: Identity, admitted: Uint8Array): void {
-    const { config, clock, resume, delivery } = this.#deps
+    const { config, clock, resume, delivery, limits } = this.#deps
     const { lineage, rest } = decodeAdmitted(admitted)
     const cursor = new Reader(rest)
     if (!cursor.nil()) {
@@ -154,5 +156,6 @@ export class Admission {
       .raw(rest)
     delivery.push(session, this.#writer.view())
     delivery.release(session)
+    limits.recall(session, clock.monotonic())
   }
 }

@@ -17,7 +17,10 @@ export type GatewayConfig = {
   /** Partitions of the cluster (KV `cluster`). */
   readonly partitions: number
   readonly maxSessions: number
+  /** Connections at once of one IPv4 address or IPv6 /64, how many a second, and how many at once of those. */
   readonly maxSessionsPerAddress: number
+  readonly connectRate: number
+  readonly connectBurst: number
   /** Largest text of a message, bytes. */
   readonly textBytes: number
   /** ms from the connection to a valid hello. */
@@ -38,6 +41,8 @@ export type GatewayConfig = {
   readonly sessionCommands: number
   /** Commands to one partition that may be unanswered. */
   readonly partitionCommands: number
+  /** Bytes of all commands that may be unanswered. */
+  readonly commandBytes: number
   /** ms without a reply before everything of the partition is sent again (contracts O4). */
   readonly resendMs: number
   /** ms that a command waits for a partition without an owner. */
@@ -61,6 +66,8 @@ export const GATEWAY_DEFAULTS: GatewayConfig = {
   partitions: 64,
   maxSessions: 200_000,
   maxSessionsPerAddress: 20_000,
+  connectRate: 1_000,
+  connectBurst: 20_000,
   textBytes: 8192,
   helloMs: 5_000,
   heartbeatMs: 30_000,
@@ -72,6 +79,7 @@ export const GATEWAY_DEFAULTS: GatewayConfig = {
   outboxBytes: 1024 * 1024,
   sessionCommands: 1024,
   partitionCommands: 8192,
+  commandBytes: 64 * 1024 * 1024,
   resendMs: 2_000,
   holdMs: 10_000,
   giveUpMs: 30_000,

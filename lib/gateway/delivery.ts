@@ -20,10 +20,8 @@ const DROPPABLE = new Set<number>(
 /** By the type in its second byte: the server writes short arrays and small types in one byte each. */
 const isDroppable = (frame: Uint8Array): boolean => DROPPABLE.has(frame[1]!)
 
-export type DeliveryStats = { frames: number; writes: number; bytes: number; dropped: number }
-
 export class Delivery {
-  readonly stats: DeliveryStats = { frames: 0, writes: 0, bytes: 0, dropped: 0 }
+  readonly stats = { framesOut: 0, messagesOut: 0, bytesOut: 0, dropped: 0 }
   readonly #schedule: () => void
   readonly #overflow: (session: Session) => void
   readonly #dirty: Session[] = []
@@ -52,7 +50,7 @@ export class Delivery {
       this.#overflow(session)
       return
     }
-    this.stats.frames++
+    this.stats.framesOut++
     if (!session.dirty && !outbox.choked) {
       session.dirty = true
       if (this.#dirty.push(session) === 1) this.#schedule()
@@ -88,8 +86,8 @@ export class Delivery {
     if (session.state === 'closed' || outbox.choked) return
     const bytes = outbox.view()
     if (bytes === undefined) return
-    this.stats.writes++
-    this.stats.bytes += bytes.length
+    this.stats.messagesOut++
+    this.stats.bytesOut += bytes.length
     const result = session.socket.send(bytes, true)
     outbox.clear()
     if (result === 1) return

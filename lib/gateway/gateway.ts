@@ -3,10 +3,12 @@
  * with a frame is in inbound.ts and handlers/, with a command in router.ts, with a reply in replies.ts.
  */
 import type { Nats, Unsubscribe } from '../bus/bus.ts'
+import type { Owner } from '../bus/cluster.ts'
 import type { Clock } from '../clock.ts'
 import { CLOSE, type CloseReason, type Refusal } from '../errors.ts'
 import { type GatewayId, newGatewayId, type RoomId } from '../ids.ts'
 import type { Log } from '../log.ts'
+import { encodeFrame } from '../protocol/codec.ts'
 import { LIMITS } from '../protocol/frames.ts'
 import { encodeUserCommand, type UserCommand } from '../protocol/user-commands.ts'
 import type { Service } from '../service.ts'
@@ -14,17 +16,23 @@ import { gatewaySubject } from '../subjects.ts'
 import { Admission } from './admission.ts'
 import type { GatewayConfig } from './config.ts'
 import { Delivery } from './delivery.ts'
+import { Door } from './door.ts'
+import { drainSessions } from './drain.ts'
 import { Hub } from './hub.ts'
 import { Inbound } from './inbound.ts'
+import { Limits } from './limits.ts'
 import { Live } from './live.ts'
 import { Outgoing } from './outgoing.ts'
 import { watchOwners } from './owners.ts'
 import { PartitionCache } from './partitions.ts'
 import { PURPOSE, TARGET } from './pending.ts'
 import { errorFrame } from './refusals.ts'
+import { Registry } from './registry.ts'
 import { Replies } from './replies.ts'
+import { Rounds, TICK_MS } from './rounds.ts'
 import { Router } from './router.ts'
-import type { Session, Socket } from './session.ts'
+import type { Session } from './session.ts'
+import type { GatewayStats } from './stats.ts'
 import { Turn } from './turn.ts'
 import { type Listener, listen } from './uws.ts'
 import type { Identity, Verifier } from './verifier.ts'
@@ -37,6 +45,8 @@ export type GatewayDeps = {
   readonly config: GatewayConfig
   readonly clock: Clock
   readonly log: Log
+  /** 0 ≤ r < 1, for jitter; Math.random when absent. */
+  readonly random?: () => number
 }
 
 export type Gateway = Service & {
@@ -44,10 +54,15 @@ export type Gateway = Service & {
   /** Known once started. */
   readonly port: number
   readonly url: string
+  stats(): GatewayStats
 }
 
-const TICK_MS = 100
+/** How often hosts are forgotten that own nothing any more. */
+const SWEEP_MS = 30_000
 
+const BYE = encodeUserCommand({ name: 'bye' })
+
+/** @throws RangeError when the trusted proxies of the configuration make no sense. */
 export const createGateway = (deps: GatewayDeps): Gateway => new GatewayService(deps)
 
 class GatewayService implements Gateway {
@@ -56,6 +71,8 @@ class GatewayService implements Gateway {
   readonly #deps: GatewayDeps
   readonly #config: GatewayConfig
   readonly #hub: Hub
+  readonly #door: Door
+  readonly #limits: Limits
   readonly #outgoing: Outgoing
   readonly #router: Router
   readonly #delivery: Delivery
@@ -63,10 +80,14 @@ class GatewayService implements Gateway {
   readonly #admission: Admission
   readonly #inbound: Inbound
   readonly #replies: Replies
+  readonly #rounds: Rounds
   readonly #partitions: PartitionCache
-  readonly #stops: Unsubscribe[] = []
+  readonly #closes: Partial<Record<CloseReason, number>> = {}
+  #stops: Unsubscribe[] = []
+  #registry: Registry | undefined
   #listener: Listener | undefined
-  #tick: NodeJS.Timeout | undefined
+  #draining = false
+  #swept = 0
 
   constructor(deps: GatewayDeps) {
     this.#deps = deps
@@ -75,6 +96,8 @@ class GatewayService implements Gateway {
     const turn = new Turn(() => this.#flush())
     const bad = (err: unknown): void => deps.log.error({ err }, 'gateway.bad_envelope')
     this.#hub = new Hub(config.maxSessions, config.outboxBytes)
+    this.#door = new Door(config)
+    this.#limits = new Limits(config)
     this.#partitions = new PartitionCache(config.partitions)
     this.#outgoing = new Outgoing(nats, this.id, turn.schedule)
     this.#router = new Router(config, this.#outgoing, (...given) => this.#gaveUp(...given))
@@ -87,6 +110,18 @@ class GatewayService implements Gateway {
       (session, frame) => this.#delivery.deliver(session, frame),
       bad,
     )
+    this.#rounds = new Rounds({
+      config,
+      hub: this.#hub,
+      envelopeOf: (p) => this.#router.envelopeOf(p),
+      random: deps.random ?? Math.random,
+      onLate: (session) => {
+        if (session.step('late') === 'close') this.#end(session, 'auth_timeout')
+      },
+      onSilent: (session) => {
+        if (session.step('silent') === 'close') this.#end(session, 'idle')
+      },
+    })
     this.#admission = new Admission({
       config,
       clock,
@@ -96,18 +131,22 @@ class GatewayService implements Gateway {
       router: this.#router,
       delivery: this.#delivery,
       partitions: this.#partitions,
+      limits: this.#limits,
       end: this.#end,
     })
-    this.#inbound = new Inbound({
-      config,
-      clock,
-      admission: this.#admission,
-      delivery: this.#delivery,
-      toRoom: this.#toRoom,
-      toUser: this.#toUser,
-      refuse: this.#refuse,
-      end: this.#end,
-    })
+    this.#inbound = new Inbound(
+      {
+        config,
+        clock,
+        admission: this.#admission,
+        delivery: this.#delivery,
+        toRoom: this.#toRoom,
+        toUser: this.#toUser,
+        refuse: this.#refuse,
+        end: this.#end,
+      },
+      this.#limits,
+    )
     this.#replies = new Replies({
       hub: this.#hub,
       router: this.#router,
@@ -115,10 +154,6 @@ class GatewayService implements Gateway {
       outgoing: this.#outgoing,
       now: () => clock.monotonic(),
       onAdmission: (session, frame) => this.#admission.answered(session, frame),
-      onPointers: (session, frame, position) => {
-        if (position > session.position) session.position = position
-        this.#delivery.deliver(session, frame)
-      },
       onKick: (session, code) => this.#kick(session, code),
       bad,
     })
@@ -134,29 +169,56 @@ class GatewayService implements Gateway {
   }
 
   async start(signal: AbortSignal): Promise<void> {
-    const { nats, clock } = this.#deps
+    try {
+      await this.#start(signal)
+    } catch (error) {
+      this.#stop()
+      throw error
+    }
+    this.#deps.log.info({ gateway: this.id, url: this.url }, 'gateway.started')
+  }
+
+  async #start(signal: AbortSignal): Promise<void> {
+    const { nats, clock, log } = this.#deps
     signal.throwIfAborted()
     this.#stops.push(
       nats.subscribe(gatewaySubject(this.id), (message) => this.#replies.onMessage(message)),
+      nats.onGap(() => this.#onGap()),
     )
     const owners = await nats.bucket('owners')
-    this.#stops.push(
-      await watchOwners(owners, (p, owner) => {
-        this.#router.owner(p, owner, clock.monotonic())
-      }),
-    )
-    this.#stops.push(nats.onGap(() => this.#router.gap(clock.monotonic())))
-    this.#tick = setInterval(() => this.#onTick(), TICK_MS)
-    this.#listener = await listen<Session>({
-      host: this.#config.host,
-      port: this.#config.port,
-      sharePort: this.#config.sharePort,
-      tls: this.#config.tls,
-      maxMessage: LIMITS.message,
-      maxKept: this.#config.outboxBytes * 2,
-      idleSeconds: 120,
-      admit: (knock) => ({ address: knock.remote }),
-      opened: (socket: Socket, address) => this.#hub.open(socket, address, clock.monotonic()),
+    signal.throwIfAborted()
+    this.#stops.push(await watchOwners(owners, (p, owner) => this.#onOwner(p, owner), signal))
+    const bucket = await nats.bucket('gateways')
+    signal.throwIfAborted()
+    this.#listener = await this.#listen()
+    this.#registry = new Registry(bucket, this.#config.entryMs, () => this.#entry(), log)
+    await this.#registry.put()
+    const timer = setInterval(() => this.#tick(clock.monotonic()), TICK_MS)
+    this.#stops.push(() => clearInterval(timer))
+  }
+
+  #listen(): Promise<Listener> {
+    const { clock } = this.#deps
+    const { host, port, sharePort, tls, outboxBytes, heartbeatMs } = this.#config
+    return listen<Session>({
+      host,
+      port,
+      sharePort,
+      tls,
+      // What is a little too large gets a typed refusal (inbound.ts), what is more so is cut off unread.
+      maxMessage: 2 * LIMITS.message,
+      // An outbox is given to a socket that keeps nothing back, so this much is never kept but for one larger frame.
+      maxKept: 2 * outboxBytes + 16 * LIMITS.message,
+      // Rounds end silent sessions before; this is for sockets that do not finish closing.
+      idleSeconds: Math.min(960, Math.max(8, Math.ceil((4 * heartbeatMs) / 1000))),
+      admit: (knock) =>
+        this.#door.admit(knock, this.#hub.full || this.#draining, clock.monotonic()),
+      opened: (socket, address) => {
+        const session = this.#hub.open(socket, address, clock.monotonic())
+        this.#limits.start(session)
+        this.#rounds.opened(session)
+        return session
+      },
       message: (session, bytes, isBinary) =>
         this.#inbound.message(session, bytes, isBinary, clock.monotonic()),
       drained: (session) => this.#delivery.drained(session),
@@ -164,11 +226,61 @@ class GatewayService implements Gateway {
     })
   }
 
-  async drain(_deadline: number): Promise<void> {
+  /** Sends the clients elsewhere, waits for what they have under way, and leaves. */
+  async drain(deadline: number): Promise<void> {
+    const { clock, log, nats } = this.#deps
+    this.#draining = true
+    this.#listener?.stop()
+    await this.#registry?.put()
+    const goaway = encodeFrame('goaway', { retryAfter: this.#config.drainSpreadMs })
+    const deps = {
+      hub: this.#hub,
+      clock,
+      spreadMs: this.#config.drainSpreadMs,
+      goaway: (session: Session) => {
+        const action = session.step('drain')
+        if (action === 'goaway') this.#delivery.push(session, goaway)
+        else if (action === 'close') this.#end(session, 'drain')
+      },
+      end: (session: Session) => {
+        if (session.step('kicked') === 'close') this.#end(session, 'drain')
+      },
+    }
+    await drainSessions(deps, deadline)
     this.#listener?.close()
-    clearInterval(this.#tick)
+    this.#flush()
+    await this.#registry?.remove()
+    await nats.flush().catch((err: unknown) => log.warn({ err }, 'gateway.flush_failed'))
+    this.#stop()
+    log.info({ gateway: this.id }, 'gateway.stopped')
+  }
+
+  #stop(): void {
     for (const stop of this.#stops) stop()
-    await this.#deps.nats.flush()
+    this.#stops = []
+    this.#listener?.close()
+  }
+
+  stats(): GatewayStats {
+    const { pending, stats } = this.#router
+    return {
+      sessions: this.#hub.count,
+      users: this.#live.users,
+      outstanding: pending.count,
+      ...this.#inbound.stats,
+      ...this.#delivery.stats,
+      envelopesOut: this.#outgoing.envelopes,
+      ...this.#replies.stats,
+      ...stats,
+      turnedAway: this.#door.turnedAway,
+      closes: { ...this.#closes },
+    }
+  }
+
+  #entry() {
+    const { id: gateway, url } = this
+    const time = this.#deps.clock.now()
+    return { gateway, url, sessions: this.#hub.count, draining: this.#draining, time }
   }
 
   #flush(): void {
@@ -176,33 +288,40 @@ class GatewayService implements Gateway {
     this.#delivery.flush()
   }
 
-  #onTick(): void {
-    this.#router.tick(this.#deps.clock.monotonic())
+  #tick(now: number): void {
+    if (now - this.#swept > SWEEP_MS) {
+      this.#swept = now
+      this.#outgoing.keep(this.#router.hosts())
+    }
+    this.#router.tick(now)
+    this.#rounds.tick(now)
+    this.#registry?.tick(now)
+  }
+
+  #onOwner(p: number, owner: Owner | undefined): void {
+    const now = this.#deps.clock.monotonic()
+    if (this.#router.owner(p, owner, now)) this.#rounds.announce(p, now)
+  }
+
+  /** Whatever was under way may be lost: commands are sent again, sessions announced, pointers asked for. */
+  #onGap(): void {
+    const now = this.#deps.clock.monotonic()
+    this.#router.gap(now)
+    this.#rounds.announceAll(now)
   }
 
   #toRoom = (session: Session, room: RoomId, req: number, frame: Uint8Array): void => {
-    const refusal = this.#router.submit(
-      session,
-      this.#partitions.of(room),
-      TARGET.room,
-      PURPOSE.reply,
-      req,
-      frame,
-      session.heard,
-    )
+    const p = this.#partitions.of(room)
+    const now = session.heard
+    const refusal = this.#router.submit(session, p, TARGET.room, PURPOSE.reply, req, frame, now)
     if (refusal !== undefined) this.#refuse(session, req, refusal)
   }
 
   #toUser = (session: Session, req: number, command: UserCommand): void => {
-    const refusal = this.#router.submit(
-      session,
-      session.partition,
-      TARGET.user,
-      PURPOSE.reply,
-      req,
-      encodeUserCommand(command),
-      session.heard,
-    )
+    const p = session.partition
+    const frame = encodeUserCommand(command)
+    const now = session.heard
+    const refusal = this.#router.submit(session, p, TARGET.user, PURPOSE.reply, req, frame, now)
     if (refusal !== undefined) this.#refuse(session, req, refusal)
   }
 
@@ -216,24 +335,35 @@ class GatewayService implements Gateway {
   }
 
   #end = (session: Session, reason: CloseReason, last?: Uint8Array): void => {
+    this.#closes[reason] = (this.#closes[reason] ?? 0) + 1
+    this.#deps.log.debug(
+      { code: CLOSE[reason].number, user: session.user, device: session.device },
+      'session.closed',
+    )
     this.#delivery.finish(session, last)
     session.socket.end(CLOSE[reason].number, reason)
   }
 
   #kick(session: Session, code: number): void {
-    if (session.step('kicked') !== 'close') return
-    this.#delivery.finish(session, undefined)
-    session.socket.end(code, 'kicked')
+    if (session.step('kicked') === 'close') this.#end(session, closeReason(code))
   }
 
+  /** The socket is gone: nothing of the session is kept but the bucket of its device. */
   #forget(session: Session): void {
     session.step('gone')
     this.#hub.remove(session)
-    if (session.user !== '') {
-      this.#live.leave(session)
-      this.#router
-        .envelopeOf(session.partition)
-        ?.command('user', 0, 0, session, encodeUserCommand({ name: 'bye' }))
-    }
+    this.#door.out(session.address)
+    if (session.user === '') return
+    this.#live.leave(session)
+    this.#limits.remember(session)
+    this.#router.envelopeOf(session.partition)?.command('user', 0, 0, session, BYE)
   }
 }
+
+const REASONS = new Map<number, CloseReason>(
+  (Object.keys(CLOSE) as CloseReason[]).map((reason) => [CLOSE[reason].number, reason]),
+)
+
+/** A code that a newer host sent and that is not known here still says whether to come back. */
+const closeReason = (code: number): CloseReason =>
+  REASONS.get(code) ?? (code < 4500 ? 'internal' : 'unauthorized')

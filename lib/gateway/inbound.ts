@@ -4,38 +4,47 @@
  */
 import { refuse } from '../errors.ts'
 import { readFrame } from '../protocol/codec.ts'
-import { FRAMES, LIMITS } from '../protocol/frames.ts'
+import { type ClientFrame, FRAMES, LIMITS } from '../protocol/frames.ts'
 import { isSend, readHead, readSend } from '../protocol/hot.ts'
 import { BadFrame, Reader } from '../protocol/reader.ts'
 import type { ClientFrameName, Context, Handler } from './handlers/context.ts'
 import { HANDLERS } from './handlers/index.ts'
 import { sendBytes } from './handlers/send.ts'
+import { FLOOD, type Limits } from './limits.ts'
 import { errorFrame } from './refusals.ts'
 import type { Session } from './session.ts'
 
 export class Inbound {
+  readonly stats = { messagesIn: 0, bytesIn: 0 }
   readonly #context: Context
 
-  constructor(context: Context) {
+  readonly #limits: Limits
+
+  constructor(context: Context, limits: Limits) {
     this.#context = context
+    this.#limits = limits
   }
 
   /** `bytes` may be reused after the call. */
   message(session: Session, bytes: Uint8Array, isBinary: boolean, now: number): void {
     if (session.state === 'closed') return
     session.heard = now
+    this.stats.messagesIn++
+    this.stats.bytesIn += bytes.length
     if (!isBinary) {
       this.#malformed(session, 'Frames are binary.')
       return
     }
-    if (session.state !== 'open' && bytes.length > LIMITS.messageBeforeHello) {
-      this.#tooLarge(session)
+    const limit = session.state === 'open' ? LIMITS.message : LIMITS.messageBeforeHello
+    if (bytes.length > limit) {
+      this.#tooLarge(session, limit)
       return
     }
     if (bytes.length === 0) {
       this.#malformed(session, 'A message holds one frame at least.')
       return
     }
+    this.#limits.message(session, bytes.length, now)
     try {
       this.#frames(session, bytes)
     } catch (error) {
@@ -51,9 +60,10 @@ export class Inbound {
       const { length, type } = readHead(reader)
       if (isSend(type)) {
         const { room, req, textBytes } = readSend(reader, bytes, length)
-        if (session.state === 'open') {
+        if (session.state !== 'open') this.#early(session)
+        else if (this.#allowed(session, req)) {
           sendBytes(this.#context, session, room, req, textBytes, reader.span(at, reader.at))
-        } else this.#early(session)
+        }
       } else {
         const rest = new Reader(bytes.subarray(at))
         const frame = readFrame(rest)
@@ -62,13 +72,29 @@ export class Inbound {
         if (frame.name === undefined) this.#unknown(session, frame.type, frame.req)
         else if (FRAMES[frame.name].from === 'server') {
           throw new BadFrame(`${frame.name} is a frame of the server`)
-        } else this.#handle(session, frame.name as ClientFrameName, frame, span)
+        } else this.#handle(session, frame.name as ClientFrameName, frame as ClientFrame, span)
       }
       if ((session.state as string) === 'closed') return
     }
   }
 
-  #handle(session: Session, name: ClientFrameName, frame: object, bytes: Uint8Array): void {
+  /** False when the device's rate does not admit the frame: it is told to wait, or is closed. */
+  #allowed(session: Session, req: number): boolean {
+    const wait = this.#limits.frame(session)
+    if (wait === 0) return true
+    if (wait === FLOOD) {
+      if (session.step('flood') === 'close') this.#context.end(session, 'rate')
+    } else this.#context.refuse(session, req, refuse('rate', undefined, wait))
+    return false
+  }
+
+  #handle(
+    session: Session,
+    name: ClientFrameName,
+    frame: { readonly req: number },
+    bytes: Uint8Array,
+  ): void {
+    if (!this.#allowed(session, frame.req)) return
     const event = name === 'hello' || name === 'ping' ? name : 'request'
     switch (session.step(event)) {
       case 'verify':
@@ -89,6 +115,7 @@ export class Inbound {
 
   #unknown(session: Session, type: number, req: number): void {
     if (session.state === 'open') {
+      if (!this.#allowed(session, req)) return
       this.#context.refuse(session, req, refuse('unknown_frame', `Type ${type}.`))
     } else this.#early(session)
   }
@@ -101,9 +128,9 @@ export class Inbound {
     this.#context.end(session, 'bad_frame', errorFrame(0, refuse('bad_frame', detail)))
   }
 
-  #tooLarge(session: Session): void {
+  #tooLarge(session: Session, limit: number): void {
     if (session.step('malformed') !== 'close') return
-    const detail = `Before the welcome a message holds ${LIMITS.messageBeforeHello} bytes.`
-    this.#context.end(session, 'too_large', errorFrame(0, refuse('too_large', detail)))
+    const refusal = refuse('too_large', `A message holds ${limit} bytes for now.`)
+    this.#context.end(session, 'too_large', errorFrame(0, refusal))
   }
 }

@@ -53,8 +53,10 @@ export class Envelope {
     if (this.#writer.length === 0) return
     const bus = this.#outgoing.bus
     // The connection keeps what it is given until it writes it, so it gets a copy.
-    if (bus.connected) bus.publish(this.#subject, this.#writer.take())
-    else this.#writer.reset()
+    if (bus.connected) {
+      this.#outgoing.envelopes++
+      bus.publish(this.#subject, this.#writer.take())
+    } else this.#writer.reset()
   }
 
   #open(): Writer {
@@ -76,6 +78,8 @@ export class Outgoing {
   readonly #schedule: () => void
   readonly #envelopes = new Map<Incarnation, Envelope>()
   #open: Envelope[] = []
+  /** How many have left. */
+  envelopes = 0
 
   /** `schedule` asks for `flush` at the end of the loop turn. */
   constructor(bus: Bus, gateway: GatewayId, schedule: () => void) {

@@ -6,6 +6,7 @@ import { fromJson, type Owner } from '../bus/cluster.ts'
 export const watchOwners = async (
   bucket: Bucket,
   onOwner: (p: number, owner: Owner | undefined) => void,
+  signal: AbortSignal,
 ): Promise<Unsubscribe> => {
   const ready = Promise.withResolvers<void>()
   const onEntry = ({ key, value }: Entry): void => {
@@ -14,6 +15,15 @@ export const watchOwners = async (
       onOwner(p, value === undefined ? undefined : fromJson<Owner>(value))
   }
   const stop = await bucket.watch(onEntry, ready.resolve)
-  await ready.promise
+  const abort = (): void => ready.reject(signal.reason)
+  signal.addEventListener('abort', abort)
+  try {
+    await ready.promise
+  } catch (error) {
+    stop()
+    throw error
+  } finally {
+    signal.removeEventListener('abort', abort)
+  }
   return stop
 }

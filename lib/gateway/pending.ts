@@ -44,6 +44,8 @@ export class Pending {
   #freed = 0
   #used = 0
   count = 0
+  /** Of their frames. */
+  bytes = 0
 
   constructor(partitions: number) {
     this.#head = new Int32Array(partitions).fill(NONE)
@@ -93,6 +95,7 @@ export class Pending {
     this.#tail[p] = slot
     this.#counts[p]!++
     this.count++
+    this.bytes += frame.length
     session.inFlight++
     return slot
   }
@@ -121,6 +124,7 @@ export class Pending {
     else this.#previous[next] = previous
     this.#counts[p]!--
     this.count--
+    this.bytes -= this.#lengths[slot]!
     const session = this.session[slot]
     if (session !== undefined) session.inFlight--
     this.session[slot] = undefined

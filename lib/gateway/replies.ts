@@ -1,6 +1,7 @@
 /** What hosts send to this gateway, item by item: replies by token, frames by handle, kicks. */
 import type { Message } from '../bus/bus.ts'
 import type { Incarnation } from '../ids.ts'
+import { readFrame } from '../protocol/codec.ts'
 import { type GatewaySink, type Handle, readToGateway, type Token } from '../protocol/envelopes.ts'
 import { FRAMES } from '../protocol/frames.ts'
 import { readEvent } from '../protocol/hot.ts'
@@ -21,12 +22,12 @@ export type RepliesDeps = {
   readonly now: () => number
   /** The actor's answer to a hello. */
   readonly onAdmission: (session: Session, frame: Uint8Array) => void
-  readonly onPointers: (session: Session, frame: Uint8Array, position: number) => void
   readonly onKick: (session: Session, code: number) => void
   readonly bad: (error: unknown) => void
 }
 
 export class Replies implements GatewaySink {
+  readonly stats = { envelopesIn: 0, lost: 0 }
   readonly #deps: RepliesDeps
   #host = '' as Incarnation
 
@@ -35,6 +36,7 @@ export class Replies implements GatewaySink {
   }
 
   onMessage(message: Message): void {
+    this.stats.envelopesIn++
     try {
       readToGateway(message.data, this.#from)
     } catch (error) {
@@ -73,7 +75,10 @@ export class Replies implements GatewaySink {
 
   pointers(handle: Handle, frame: Uint8Array, position: number): void {
     const session = this.#deps.hub.get(handle)
-    if (session !== undefined) this.#deps.onPointers(session, frame, position)
+    if (session === undefined) return
+    if (position > session.position) session.position = position
+    else if (position < session.position) restart(session, frame)
+    this.#deps.delivery.deliver(session, frame)
   }
 
   kick(handle: Handle, code: number): void {
@@ -94,6 +99,16 @@ export class Replies implements GatewaySink {
   #lost(handle: Handle, frame: Uint8Array): void {
     if (frame[1] !== FRAMES.event.type) return
     const event = readEvent(new Reader(frame))
+    this.stats.lost++
     this.#deps.outgoing.to(this.#host).lost(handle, event.room, event.seq)
   }
+}
+
+/** A position falls only when the stream was made anew: then it counts in the new one (contracts I4). */
+const restart = (session: Session, frame: Uint8Array): void => {
+  const changes = readFrame(new Reader(frame))
+  if (changes.name !== 'changes' || changes.cursor === null) return
+  if (changes.cursor.stream === session.stream) return
+  session.stream = changes.cursor.stream
+  session.position = changes.cursor.position
 }

@@ -10,6 +10,7 @@
 import type { Owner } from '../bus/cluster.ts'
 import type { Refusal } from '../errors.ts'
 import { refuse } from '../errors.ts'
+import type { Incarnation } from '../ids.ts'
 import type { GatewayConfig } from './config.ts'
 import type { Envelope, Outgoing } from './outgoing.ts'
 import { NONE, Pending, TARGET } from './pending.ts'
@@ -68,6 +69,14 @@ export class Router {
     return this.#partitions[p]!.envelope
   }
 
+  /** The hosts that serve something. */
+  hosts(): Set<Incarnation> {
+    const hosts = new Set<Incarnation>()
+    for (const { envelope } of this.#partitions)
+      if (envelope !== undefined) hosts.add(envelope.host)
+    return hosts
+  }
+
   /** Takes a command; a refusal when there is no room for it. `frame` is copied. */
   submit(
     session: Session,
@@ -80,6 +89,7 @@ export class Router {
   ): Refusal | undefined {
     const { pending } = this
     if (session.inFlight >= this.#config.sessionCommands) return OVERLOADED
+    if (pending.bytes + frame.length > this.#config.commandBytes) return OVERLOADED
     if (pending.countOf(p) >= this.#config.partitionCommands) return UNAVAILABLE
     const slot = pending.add(session, p, target, purpose, req, frame, now)
     if (slot === NONE) return OVERLOADED

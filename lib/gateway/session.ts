@@ -2,6 +2,7 @@ import type { DeviceId, UserId } from '../ids.ts'
 import type { Handle } from '../protocol/envelopes.ts'
 import type { Outbox } from './outbox.ts'
 import { type Action, type SessionEvent, type State, TABLE } from './states.ts'
+import type { Identity } from './verifier.ts'
 
 /** What a session needs of its socket; uws.ts gives it. After `end`, `close` or the close callback it is not touched. */
 export type Socket = {
@@ -30,9 +31,10 @@ export class Session {
   /** Inbox position that the device was brought to (contracts R3), and the stream it counts in. */
   position = 0
   stream = ''
-  /** Request number of the hello; whether it wants a lineage, or the one it has. */
+  /** Request number of the hello, the lineage that it named, and whom its token speaks for; until the welcome. */
   helloReq = 0
   lineage: number | null = null
+  identity: Identity | undefined
   /** Frames that came for it before its welcome. */
   early: Uint8Array[] | undefined
   earlyBytes = 0

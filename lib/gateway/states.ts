@@ -14,7 +14,7 @@ export const EVENTS = {
   verified: 'The token is valid',
   admitted: 'The user’s actor admits the device',
   refused: 'The verifier or the actor refuses',
-  late: 'No welcome within the time for it',
+  late: 'No hello within the time for it',
   silent: 'No frame for two heartbeats',
   overflow: 'More waits for the session than may',
   flood: 'Far more frames came than the rate allows',
@@ -52,7 +52,6 @@ const NOTHING = to('closed', 'ignore')
 const ENDS = {
   malformed: CLOSE,
   refused: CLOSE,
-  late: CLOSE,
   silent: CLOSE,
   overflow: CLOSE,
   flood: CLOSE,
@@ -68,10 +67,12 @@ export const TABLE: Record<State, Record<SessionEvent, Next>> = {
     request: CLOSE,
     verified: to('opening', 'ignore'),
     admitted: to('opening', 'ignore'),
+    late: CLOSE,
     drain: CLOSE,
   },
   verifying: {
     ...ENDS,
+    late: to('verifying', 'ignore'),
     hello: CLOSE,
     ping: to('verifying', 'pong'),
     request: CLOSE,
@@ -81,6 +82,7 @@ export const TABLE: Record<State, Record<SessionEvent, Next>> = {
   },
   asking: {
     ...ENDS,
+    late: to('asking', 'ignore'),
     hello: CLOSE,
     ping: to('asking', 'pong'),
     request: CLOSE,
@@ -95,7 +97,6 @@ export const TABLE: Record<State, Record<SessionEvent, Next>> = {
     request: to('open', 'handle'),
     verified: to('open', 'ignore'),
     admitted: to('open', 'ignore'),
-    // The welcome was in time.
     late: to('open', 'ignore'),
     refused: to('open', 'ignore'),
     drain: to('open', 'goaway'),

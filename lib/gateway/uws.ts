@@ -16,6 +16,7 @@ import type { Socket } from './session.ts'
 
 /** What an HTTP request that wants a WebSocket says of itself. */
 export type Knock = {
+  readonly version: string
   readonly origin: string
   readonly forwardedFor: string
   readonly remote: string
@@ -100,6 +101,7 @@ export const listen = <S>(options: ListenOptions<S>): Promise<Listener> => {
       return
     }
     let listening = true
+    let open = true
     const stop = (): void => {
       if (listening) us_listen_socket_close(socket)
       listening = false
@@ -109,7 +111,8 @@ export const listen = <S>(options: ListenOptions<S>): Promise<Listener> => {
       stop,
       close: () => {
         stop()
-        app.close()
+        if (open) app.close()
+        open = false
       },
     })
   }
@@ -123,7 +126,10 @@ export const listen = <S>(options: ListenOptions<S>): Promise<Listener> => {
 
 const deny = (res: HttpResponse, { status, why }: NoEntry): void => {
   res.cork(() => {
-    res.writeStatus(status).writeHeader('Content-Type', 'text/plain').end(`${why}\n`, true)
+    res.writeStatus(status).writeHeader('Content-Type', 'text/plain')
+    if (status.startsWith('426')) res.writeHeader('Upgrade', 'websocket')
+    if (status.startsWith('426')) res.writeHeader('Sec-WebSocket-Version', '13')
+    res.end(`${why}\n`, true)
   })
 }
 
@@ -134,6 +140,7 @@ const upgrade = <S>(
   context: us_socket_context_t,
 ): void => {
   const admitted = options.admit({
+    version: req.getHeader('sec-websocket-version'),
     origin: req.getHeader('origin'),
     forwardedFor: req.getHeader('x-forwarded-for'),
     remote: text.decode(res.getRemoteAddressAsText()),
