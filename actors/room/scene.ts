@@ -11,6 +11,8 @@ import { hashBytes } from '../../lib/protocol/hash.ts'
 import type { Send } from '../../lib/protocol/hot.ts'
 import type { RoomRecord } from '../../lib/protocol/records.ts'
 import { Writer } from '../../lib/protocol/writer.ts'
+import { room as behaviorOfRoom } from './room.ts'
+import { ROLE } from './state.ts'
 
 export const [ANN, BEN, CAT, DAN, EVE] = ['uann', 'uben', 'ucat', 'udan', 'ueve'] as [
   UserId,
@@ -99,7 +101,7 @@ export const commands = (room: RoomId) => ({
 export type Heard = { readonly record: RoomRecord; readonly by: readonly UserId[] }
 
 export const scene = <State>(behavior: RoomBehavior<State>, room: RoomId) => {
-  const state = behavior.empty(room)
+  let state = behavior.empty(room)
   const log: RoomRecord[] = []
   let ids = 1_000n
   let now = 1_000
@@ -113,10 +115,22 @@ export const scene = <State>(behavior: RoomBehavior<State>, room: RoomId) => {
   const decide = (user: UserId, command: RoomCommand, permit?: Asked['permit']): Decision =>
     behavior.decide(state, command, asked(user, permit))
 
+  /** The state that the log alone gives. */
+  const replay = (): State => {
+    const again = behavior.empty(room)
+    for (const record of log) behavior.evolve(again, record)
+    return again
+  }
+
   return {
-    room,
-    state,
+    get state(): State {
+      return state
+    },
     log,
+    /** What another host has of it: by its snapshot, or by its log alone. */
+    move: (by: 'snapshot' | 'log'): void => {
+      state = by === 'log' ? replay() : behavior.decode(room, behavior.encode(state))
+    },
     /** Sets the clock, which may also go back. */
     at: (time: number): void => {
       now = time
@@ -132,12 +146,7 @@ export const scene = <State>(behavior: RoomBehavior<State>, room: RoomId) => {
       })
       return { answer, records, heard }
     },
-    /** The state that the log alone gives. */
-    replay: (): State => {
-      const again = behavior.empty(room)
-      for (const record of log) behavior.evolve(again, record)
-      return again
-    },
+    replay,
     ...commands(room),
   }
 }
@@ -145,3 +154,18 @@ export const scene = <State>(behavior: RoomBehavior<State>, room: RoomId) => {
 /** The code of a refusal, the kind of any other answer. */
 export const saying = (answer: Answer): string =>
   answer.kind === 'refused' ? answer.refusal.refused : answer.kind
+
+/** A group of Ann (owner), Ben (admin), Cat and Dan, at head 2; Eve is a stranger. */
+export const groupScene = (options: { title?: string; openHistory?: boolean } = {}) => {
+  const it = scene(behaviorOfRoom, GROUP)
+  it.when(ANN, it.create({ n: 1 }, [BEN, CAT, DAN], options))
+  it.when(ANN, it.role({ n: 2 }, BEN, ROLE.admin))
+  return it
+}
+
+/** A dm of Ann and Ben, at head 2. */
+export const dmScene = () => {
+  const it = scene(behaviorOfRoom, DM)
+  it.when(ANN, it.send({ n: 1 }, 'hello', BEN), 'granted')
+  return it
+}
