@@ -4,8 +4,8 @@
  * of those stands in `Asked`. The same records in the same order give the same state, live or by replay.
  */
 import type { Refusal } from '../errors.ts'
-import type { RoomId, UserId } from '../ids.ts'
-import type { ClientFrame, Pointer } from '../protocol/frames.ts'
+import type { DeviceId, RoomId, UserId } from '../ids.ts'
+import type { ClientFrame, Cursor, Pointer, ServerFrame } from '../protocol/frames.ts'
 import type { Send } from '../protocol/hot.ts'
 import type { RoomRecord } from '../protocol/records.ts'
 
@@ -53,8 +53,7 @@ export type Answer =
   | { readonly kind: 'permit'; readonly peer: UserId }
 
 /** The fields of an `info` frame but `req`. */
-export type RoomInfo = Omit<Extract<ServerInfo, { name: 'info' }>, 'name' | 'req'>
-type ServerInfo = import('../protocol/frames.ts').ServerFrame
+export type RoomInfo = Omit<Extract<ServerFrame, { name: 'info' }>, 'name' | 'req'>
 
 /** Records in their order, and the answer that may leave once they are committed. */
 export type Decision = { readonly records: readonly RoomRecord[]; readonly answer: Answer }
@@ -75,4 +74,37 @@ export type RoomBehavior<State> = {
   encode(state: State): Uint8Array
   /** @throws BadFrame when the bytes are of another version or damaged. */
   decode(room: RoomId, bytes: Uint8Array): State
+}
+
+/** A stored entry of a user: a room's pointer (key = room id) or their account (key `!account`). */
+export type UserEntry = {
+  readonly key: string
+  /** Of the pointer or account; the higher one wins (contracts I1, I6). */
+  readonly version: number
+  /** Where it stands in the inbox: what cursors count. */
+  readonly position: number
+  readonly value: Uint8Array
+}
+
+export type Changes = {
+  readonly cursor: Cursor
+  readonly full: boolean
+  readonly more: boolean
+  /** Pointers, newest first, as their bytes. */
+  readonly pointers: readonly Uint8Array[]
+}
+
+/** The fold of a user's inbox. */
+export type UserBehavior<State> = {
+  empty(user: UserId): State
+  /** Keeps the entry if it is newer than what is there: true when it was. */
+  fold(state: State, entry: UserEntry): boolean
+  /** Whether a device with a token of `generation` may open (or keep) a session. */
+  admit(state: State, device: DeviceId, generation: number): 'admitted' | Refusal
+  /** What changed since `cursor`, bounded. `stream` is the incarnation of the inbox, `head` the newest position folded. */
+  changes(state: State, cursor: Cursor | null, stream: string, head: number): Changes
+  /** Position of the newest pointer. */
+  newest(state: State): number
+  /** Whether `from` may start a dm with this user. */
+  mayDm(state: State, from: UserId): 'granted' | Refusal
 }

@@ -31,6 +31,8 @@ type Lane = {
 }
 
 const BATCH_BYTES = 200 * 1024
+/** Pointers of one batch share a position in the inbox, and a page of changes ends between positions. */
+const PER_USER = 100
 const NO_REPLY_MS = 1000
 
 export class PointerQueue {
@@ -92,8 +94,12 @@ export class PointerQueue {
   #send(p: number, lane: Lane): void {
     const writer = this.#writer.reset()
     const entries: Waiting[] = []
+    const perUser = new Map<UserId, number>()
     for (const [key, entry] of lane.waiting) {
       if (writer.length > BATCH_BYTES) break
+      const count = perUser.get(entry.user) ?? 0
+      if (count >= PER_USER) continue
+      perUser.set(entry.user, count + 1)
       writePointerEntry(writer, entry.user, entry.room, entry.version, entry.pointer)
       entries.push(entry)
       lane.waiting.delete(key)

@@ -12,7 +12,7 @@ export type DmPolicy = keyof typeof DM_POLICIES
 
 export const ACCOUNT_LIMITS = {
   /** Live devices, and removed ones whose tokens could still be valid. */
-  devices: 512,
+  devices: 1024,
   blocked: 10_000,
 } as const
 

@@ -18,6 +18,7 @@ import {
   writePointers,
   writeReply,
   writeRoomCommand,
+  writeRoutes,
 } from './envelopes.ts'
 import { BadFrame } from './reader.ts'
 import { Writer } from './writer.ts'
@@ -60,10 +61,22 @@ const toHost: fc.Arbitrary<ToHost> = fc.oneof(
     { kind: fc.constant('beat' as const), generation: count, position: count, ...stamp },
     plainObjects,
   ),
+  fc.record(
+    {
+      kind: fc.constant('routes' as const),
+      user: ids as fc.Arbitrary<UserId>,
+      sessions: fc.array(
+        fc.record({ gateway: ids as fc.Arbitrary<GatewayId>, handle: count }, plainObjects),
+        { maxLength: 5 },
+      ),
+    },
+    plainObjects,
+  ),
 )
 
 const writeToHost = (writer: Writer, item: ToHost): void => {
-  if (item.kind === 'lost') writeLost(writer, item.handle, item.room, item.seq)
+  if (item.kind === 'routes') writeRoutes(writer, item.user, item.sessions)
+  else if (item.kind === 'lost') writeLost(writer, item.handle, item.room, item.seq)
   else if (item.kind === 'beat') writeBeat(writer, item, item.generation, item.position)
   else writeRoomCommand(writer, item.kind, item.token, item.attempt, item, item.frame)
 }

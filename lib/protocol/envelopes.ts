@@ -17,7 +17,7 @@ export type Handle = number
 /** A gateway's number for an outstanding command; `attempt` rises with each resend of it. */
 export type Token = number
 
-const TO_HOST = { room: 1, user: 2, lost: 3, beat: 4 } as const
+const TO_HOST = { room: 1, user: 2, lost: 3, beat: 4, routes: 5 } as const
 const TO_GATEWAY = { final: 1, later: 2, moved: 3, deliver: 4, pointers: 5, kick: 6 } as const
 
 /** Who sends, stamped by the gateway. */
@@ -52,6 +52,12 @@ export type ToHost =
     }
   /** The session lives and its user's pointers up to `position` were handed to it (contracts R3). */
   | ({ readonly kind: 'beat'; readonly generation: number; readonly position: number } & Stamp)
+  /** From another host: a user's sessions changed while a lease on them lasts (contracts R2). */
+  | {
+      readonly kind: 'routes'
+      readonly user: UserId
+      readonly sessions: readonly { readonly gateway: GatewayId; readonly handle: Handle }[]
+    }
 
 export const writeRoomCommand = (
   writer: Writer,
@@ -77,6 +83,15 @@ export const writeBeat = (
 ): void => {
   writer.uint(TO_HOST.beat).uint(stamp.handle).str(stamp.user).str(stamp.device)
   writer.uint(generation).uint(position)
+}
+
+export const writeRoutes = (
+  writer: Writer,
+  user: UserId,
+  sessions: readonly { readonly gateway: GatewayId; readonly handle: Handle }[],
+): void => {
+  writer.uint(TO_HOST.routes).str(user).uint(sessions.length)
+  for (const { gateway, handle } of sessions) writer.str(gateway).uint(handle)
 }
 
 /** Reads an envelope to a host: `each` gets every item; frames are views of `bytes`. @throws BadFrame */
@@ -127,6 +142,14 @@ const readHostItem = (reader: Reader): ToHost => {
         generation: reader.uint(),
         position: reader.uint(),
       }
+    case TO_HOST.routes: {
+      const user = reader.str(32) as UserId
+      const sessions: { gateway: GatewayId; handle: Handle }[] = []
+      for (let n = reader.uint(); n > 0; n--) {
+        sessions.push({ gateway: reader.str(32) as GatewayId, handle: reader.uint() })
+      }
+      return { kind: 'routes', user, sessions }
+    }
     default:
       throw new BadFrame(`envelope item ${kind}`)
   }

@@ -39,7 +39,7 @@ export const LIMITS = {
 const req = uint('Request number, chosen by the client; the reply echoes it', 0xffffffff)
 const cursor = nullable(
   record('Position in the inbox', {
-    stream: str('Incarnation of the stream', 32),
+    stream: str('Incarnation of the stream, opaque', 64),
     position: uint('Sequence in the stream'),
   }),
 )

@@ -20,7 +20,7 @@ import { BadFrame, Reader } from './reader.ts'
 import { Writer } from './writer.ts'
 
 const cursor = nullable(
-  record('Cursor', { stream: str('Incarnation', 32), position: uint('Sequence') }),
+  record('Cursor', { stream: str('Incarnation', 64), position: uint('Sequence') }),
 )
 const req = uint('The client’s request number', 0xffffffff)
 

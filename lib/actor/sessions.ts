@@ -1,0 +1,279 @@
+/**
+ * The sessions of a partition's users: admission, what changed since a cursor, beats, routes (contracts I4, I6, R2,
+ * R3).
+ */
+import { CLOSE, type Refusal, refuse } from '../errors.ts'
+import type { DeviceId, GatewayId, Incarnation, UserId } from '../ids.ts'
+import { encodeFrame } from '../protocol/codec.ts'
+import { FRAMES } from '../protocol/frames.ts'
+import { encodeAdmitted, type UserCommand } from '../protocol/user-commands.ts'
+import { Writer } from '../protocol/writer.ts'
+import { sendRefusal } from './answers.ts'
+import type { Changes, UserBehavior } from './behavior.ts'
+import type { Fold } from './fold.ts'
+import type { Origin, Outbound } from './outbound.ts'
+import { LEASE_MS, type SessionRoute } from './routes.ts'
+import type { Session, UserActor } from './user-actor.ts'
+
+/** How often gateways say that a session lives. */
+export const BEAT_MS = 5000
+/** A session without a beat for this long is gone. */
+const LOST_MS = 4 * BEAT_MS
+/** While a session is younger, hosts may not know of it and its pointers are pushed as they come (contracts R3). */
+const YOUNG_MS = LEASE_MS + 250 + 2000
+/** A hello whose account record has not come by yet waits this long. */
+const ACCOUNT_MS = 2000
+
+export type SessionsContext<State> = {
+  readonly behavior: UserBehavior<State>
+  readonly outbound: Outbound
+  monotonic(): number
+  nextLineage(): number
+  /** Lets an answer leave when this host is proven to be the owner. */
+  answer(origin: Origin, run: () => void): void
+  /** Tells a host that holds a lease. */
+  tell(host: Incarnation, user: UserId, sessions: readonly SessionRoute[]): void
+}
+
+type LateHello = {
+  readonly origin: Origin
+  readonly command: UserCommand & { name: 'hello' }
+  readonly until: number
+}
+
+export class Sessions<State> {
+  readonly #context: SessionsContext<State>
+  readonly #fold: Fold<State>
+  readonly #stream: string
+  readonly #since: number
+  readonly #late: LateHello[] = []
+
+  /** `stream` is the incarnation of the inbox's stream. */
+  constructor(context: SessionsContext<State>, fold: Fold<State>, stream: string) {
+    this.#context = context
+    this.#fold = fold
+    this.#stream = stream
+    this.#since = context.monotonic()
+  }
+
+  execute(origin: Origin, command: UserCommand): void {
+    switch (command.name) {
+      case 'hello':
+        this.#with(origin, command.req, (user) => this.#hello(user, origin, command))
+        break
+      case 'sync':
+        this.#with(origin, command.req, (user) => {
+          const changes = this.#changes(user, command.cursor)
+          this.#context.answer(origin, () => {
+            const frame = changesFrame(command.req, changes)
+            origin.outlet.final(origin.token, origin.attempt, frame)
+          })
+        })
+        break
+      case 'bye':
+        this.#close(this.#fold.user(origin.user), origin)
+        break
+      case 'mayDm':
+        this.#with(origin, 0, (user) => {
+          const permit = this.#context.behavior.mayDm(user.state, command.from)
+          this.#context.answer(origin, () => {
+            if (permit !== 'granted') sendRefusal(origin, 0, permit)
+            else origin.outlet.final(origin.token, origin.attempt, encodeFrame('ok', { req: 0 }))
+          })
+        })
+        break
+      case 'routes':
+      case 'queue':
+        sendRefusal(origin, 0, refuse('bad_request'))
+        break
+    }
+  }
+
+  #with(origin: Origin, req: number, work: (user: UserActor<State>) => void): void {
+    this.#fold.withUser(origin.user, work, () =>
+      sendRefusal(origin, req, refuse('unavailable', 'Your data can not be read for now.', 500)),
+    )
+  }
+
+  #hello(user: UserActor<State>, origin: Origin, command: UserCommand & { name: 'hello' }): void {
+    const { behavior, monotonic } = this.#context
+    const admitted = behavior.admit(user.state, origin.device, command.generation)
+    if (admitted !== 'admitted') {
+      if (admitted.refused === 'unavailable') {
+        // The record follows its PubAck within milliseconds.
+        this.#late.push({ origin, command, until: monotonic() + ACCOUNT_MS })
+      } else this.#refuse(origin, command.req, admitted)
+      return
+    }
+    const changes = this.#changes(user, command.cursor)
+    this.#add(user, origin, command.generation, changes.cursor.position)
+    const lineage = command.wantsLineage ? this.#context.nextLineage() : 0
+    const rest = writeChanges(new Writer(1024), changes).take()
+    this.#context.answer(origin, () =>
+      origin.outlet.final(origin.token, origin.attempt, encodeAdmitted({ lineage, rest })),
+    )
+  }
+
+  #refuse(origin: Origin, req: number, refusal: Refusal): void {
+    this.#context.answer(origin, () => sendRefusal(origin, req, refusal))
+  }
+
+  #add(user: UserActor<State>, origin: Origin, generation: number, position: number): void {
+    if (origin.gateway === undefined) return
+    const now = this.#context.monotonic()
+    const known = user.session(origin.gateway, origin.handle)
+    if (known !== undefined) {
+      known.beatAt = now
+      return
+    }
+    for (const session of user.sessions) {
+      if (session.device === origin.device) this.#kick(session, CLOSE.replaced.number)
+    }
+    user.sessions = user.sessions.filter((session) => session.device !== origin.device)
+    user.sessions.push({
+      gateway: origin.gateway,
+      handle: origin.handle,
+      device: origin.device,
+      generation,
+      openedAt: now,
+      beatAt: now,
+      position,
+    })
+    this.#tell(user)
+  }
+
+  #close(user: UserActor<State>, origin: { gateway: GatewayId | undefined; handle: number }): void {
+    const left = user.sessions.filter(
+      (s) => s.handle !== origin.handle || s.gateway !== origin.gateway,
+    )
+    if (left.length === user.sessions.length) return
+    user.sessions = left
+    this.#tell(user)
+  }
+
+  #kick(session: Session, code: number): void {
+    this.#context.outbound.outlet(session.gateway).kick(code, [session.handle])
+  }
+
+  /** A gateway says that a session lives, and what it has of its user's pointers. */
+  beat(
+    user: UserId,
+    gateway: GatewayId,
+    handle: number,
+    device: DeviceId,
+    generation: number,
+    position: number,
+  ): void {
+    this.#fold.withUser(
+      user,
+      (actor) => {
+        const admitted = this.#context.behavior.admit(actor.state, device, generation)
+        const known = actor.session(gateway, handle)
+        if (admitted !== 'admitted' && admitted.refused !== 'unavailable') {
+          this.#context.outbound.outlet(gateway).kick(CLOSE[closeOf(admitted)].number, [handle])
+          return
+        }
+        const origin = { gateway, handle, device } as Origin
+        if (known === undefined) this.#add(actor, origin, generation, position)
+        const session = actor.session(gateway, handle)
+        if (session === undefined) return
+        session.beatAt = this.#context.monotonic()
+        session.position = Math.max(session.position, position)
+        if (this.#context.behavior.newest(actor.state) > session.position)
+          this.#push(actor, session)
+      },
+      () => {},
+    )
+  }
+
+  #changes(user: UserActor<State>, cursor: { stream: string; position: number } | null): Changes {
+    return this.#context.behavior.changes(user.state, cursor, this.#stream, this.#fold.position)
+  }
+
+  /**
+   * Everything since the position that its gateway last confirmed: a push that is lost on the way is made good by the
+   * next one.
+   */
+  #push(user: UserActor<State>, session: Session): void {
+    const changes = this.#changes(user, { stream: this.#stream, position: session.position })
+    // More than a page: the next pong's cursor sends the device to sync.
+    if (changes.pointers.length === 0 || changes.more) return
+    this.#context.outbound
+      .outlet(session.gateway)
+      .pointers(changes.cursor.position, changesFrame(0, changes), [session.handle])
+  }
+
+  /** The inbox brought something for these users. */
+  folded(users: ReadonlySet<UserActor<State>>): void {
+    const now = this.#context.monotonic()
+    for (const user of users) {
+      if (!user.loaded) continue
+      for (const session of user.sessions) {
+        const admitted = this.#context.behavior.admit(
+          user.state,
+          session.device,
+          session.generation,
+        )
+        if (admitted !== 'admitted' && admitted.refused !== 'unavailable') {
+          this.#kick(session, CLOSE[closeOf(admitted)].number)
+        } else if (now - session.openedAt < YOUNG_MS) this.#push(user, session)
+      }
+    }
+    if (this.#late.length > 0) this.#retryLate(now)
+  }
+
+  #retryLate(now: number): void {
+    for (const late of this.#late.splice(0)) {
+      if (now < late.until) this.execute(late.origin, late.command)
+      else {
+        const refusal = refuse('unavailable', 'This account is not known here (yet).', 1000)
+        sendRefusal(late.origin, late.command.req, refusal)
+      }
+    }
+  }
+
+  /** Sessions of a user for a host, which is told of changes while its lease lasts (contracts R2). */
+  routes(user: UserId, host: Incarnation): readonly SessionRoute[] | undefined {
+    const now = this.#context.monotonic()
+    // Younger than a beat: there may be sessions that have not said so yet.
+    if (now - this.#since < BEAT_MS + 1000) return undefined
+    const actor = this.#fold.user(user)
+    actor.lessees.set(host, now + LEASE_MS)
+    return actor.sessions
+  }
+
+  #tell(user: UserActor<State>): void {
+    const now = this.#context.monotonic()
+    for (const [host, until] of user.lessees) {
+      if (until < now) user.lessees.delete(host)
+      else this.#context.tell(host, user.id, user.sessions)
+    }
+  }
+
+  pulse(now: number): void {
+    if (this.#late.length > 0) this.#retryLate(now)
+  }
+
+  /** Drops sessions whose gateway has fallen silent. */
+  expire(now: number): void {
+    for (const user of this.#fold.all()) {
+      if (user.sessions.every((session) => now - session.beatAt < LOST_MS)) continue
+      user.sessions = user.sessions.filter((session) => now - session.beatAt < LOST_MS)
+      this.#tell(user)
+    }
+  }
+}
+
+const closeOf = (refusal: Refusal): 'device_removed' | 'unauthorized' =>
+  refusal.refused === 'device_removed' ? 'device_removed' : 'unauthorized'
+
+/** Cursor, full, more and pointers, as they end both `welcome` and `changes`. */
+const writeChanges = (writer: Writer, changes: Changes): Writer => {
+  writer.array(2).str(changes.cursor.stream).uint(changes.cursor.position)
+  writer.bool(changes.full).bool(changes.more).array(changes.pointers.length)
+  for (const pointer of changes.pointers) writer.raw(pointer)
+  return writer
+}
+
+const changesFrame = (req: number, changes: Changes): Uint8Array =>
+  writeChanges(new Writer(512).array(6).uint(FRAMES.changes.type).uint(req), changes).take()
