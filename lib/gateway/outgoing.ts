@@ -73,7 +73,7 @@ export class Envelope {
 }
 
 export class Outgoing {
-  readonly bus: Bus
+  readonly bus: Pick<Bus, 'publish' | 'connected'>
   readonly gateway: GatewayId
   readonly #schedule: () => void
   readonly #envelopes = new Map<Incarnation, Envelope>()
@@ -82,7 +82,7 @@ export class Outgoing {
   envelopes = 0
 
   /** `schedule` asks for `flush` at the end of the loop turn. */
-  constructor(bus: Bus, gateway: GatewayId, schedule: () => void) {
+  constructor(bus: Pick<Bus, 'publish' | 'connected'>, gateway: GatewayId, schedule: () => void) {
     this.bus = bus
     this.gateway = gateway
     this.#schedule = schedule
