@@ -102,7 +102,7 @@ export class Membership {
     return this.#hearing.heardAt(incarnation) <= learnt
   }
 
-  /** What other live hosts say that they are starting: p → host. */
+  /** What other hosts of the view said last that they are starting: p → host. */
   started(): Map<number, Incarnation> {
     const started = new Map<number, Incarnation>()
     for (const { incarnation, starting } of this.#beats.values()) {
@@ -189,7 +189,8 @@ export class Membership {
     }
     this.#hearing.forget(new Set(this.hosts.map(({ incarnation }) => incarnation)))
     for (const incarnation of this.#beats.keys()) {
-      if (!this.#hearing.recent(incarnation)) this.#beats.delete(incarnation)
+      const gone = this.member(incarnation) === undefined
+      if (gone && !this.#hearing.recent(incarnation)) this.#beats.delete(incarnation)
     }
   }
 

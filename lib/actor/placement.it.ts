@@ -2,7 +2,7 @@ import { connect } from '@nats-io/transport-node'
 import t, { type Test } from 'tap'
 import { provision } from '../../nats/provision.ts'
 import { shape } from '../../nats/shape.ts'
-import type { Message, Nats } from '../bus/bus.ts'
+import type { Bucket, BucketName, Message, Nats } from '../bus/bus.ts'
 import { fromJson, type Members, type Owner, toJson } from '../bus/cluster.ts'
 import { connectNats } from '../bus/nats.ts'
 import { systemClock } from '../clock.ts'
@@ -18,7 +18,6 @@ const ALL = [...Array(PARTITIONS).keys()]
 const FAST: Partial<Timing> = { beat: 100, suspicion: 600, hold: 400, balance: 300 }
 /** Whatever comes about under these within a test did not wait for a window. */
 const PATIENT: Partial<Timing> = { ...FAST, suspicion: 60_000 }
-const never = new AbortController().signal
 const within = (ms = 10_000) => AbortSignal.timeout(ms)
 
 type Claim = Claiming & { readonly p: number; readonly by: string; readonly epoch: number }
@@ -38,8 +37,9 @@ class TestHost {
   readonly lines: string[] = []
   readonly holds = new Map<number, number>()
   superseded = false
-  /** As if the process were stopped: says nothing and hears nothing. */
-  paused = false
+  /** As if the process were stopped: says nothing and learns nothing. */
+  #paused = false
+  #resumed: (() => void)[] = []
   /** Its own words do not reach it, nor do those of others. */
   deaf = false
   readonly bus: Nats
@@ -50,15 +50,16 @@ class TestHost {
     this.#log = log
     this.incarnation = given.incarnation ?? newIncarnation()
     const nats: Nats = Object.create(bus, {
+      bucket: { value: async (name: BucketName) => this.#slow(await bus.bucket(name)) },
       publish: {
         value: (subject: string, data: Uint8Array) => {
-          if (!this.paused) bus.publish(subject, data)
+          if (!this.#paused) bus.publish(subject, data)
         },
       },
       subscribe: {
         value: (subject: string, onMessage: (message: Message) => void) =>
           bus.subscribe(subject, (message) => {
-            if (!this.deaf && !this.paused) onMessage(message)
+            if (!this.deaf && !this.#paused) onMessage(message)
           }),
       },
     })
@@ -85,6 +86,28 @@ class TestHost {
         },
       },
     })
+  }
+
+  set paused(paused: boolean) {
+    this.#paused = paused
+    if (!paused) for (const go of this.#resumed.splice(0)) go()
+  }
+
+  /** A bucket that gives no answer while the host is paused. */
+  #slow(bucket: Bucket): Bucket {
+    const awake = async () => {
+      if (this.#paused) await new Promise<void>((resolve) => this.#resumed.push(resolve))
+    }
+    return {
+      ...bucket,
+      get: (key) => awake().then(() => bucket.get(key)),
+      cas: (key, value, expected) => awake().then(() => bucket.cas(key, value, expected)),
+      watch: (onEntry, onReady) =>
+        bucket.watch((entry) => {
+          if (this.#paused) this.#resumed.push(() => onEntry(entry))
+          else onEntry(entry)
+        }, onReady),
+    }
   }
 
   async #serve(p: number, epoch: number): Promise<void> {
@@ -141,6 +164,7 @@ const stage = async (t: Test) => {
     server,
     log,
     owners,
+    cluster,
     members: async () => fromJson<Members>((await cluster.get('members'))!.value!),
     put: (p: number, owner: Owner) => owners.put(String(p), toJson(owner)),
     host: async (name: string, given: Given = {}): Promise<TestHost> => {
@@ -193,16 +217,16 @@ t.test('O2 nothing is claimed before a window has passed', async (t) => {
 })
 
 t.test('O2 L10 an exclusive host claims all at once and need not be quiet', async (t) => {
-  const { host, put, members } = await stage(t)
-  const former = newIncarnation()
-  await put(3, { epoch: 7, incarnation: former, host: 'elsewhere', state: 'serving' })
-  const first = await host('elsewhere', { incarnation: former, timing: PATIENT })
+  const { host, put, members, cluster } = await stage(t)
+  const former = { incarnation: newIncarnation(), host: 'elsewhere' }
+  await put(3, { epoch: 7, ...former, state: 'serving' })
+  await cluster.put('members', toJson({ view: 8, hosts: [{ ...former, draining: false }] }))
   const one = await host('one', { exclusive: true, timing: PATIENT })
   await eventually('everything is claimed', () => one.claims.length === PARTITIONS)
   t.ok(one.claims.every(({ quiet }) => !quiet))
   t.ok(one.placement.provenDead(3, 99))
-  await eventually('the others are out', async () => (await members()).hosts.length === 1)
-  first.placement.leave(AbortSignal.abort()).catch(() => undefined)
+  t.match(await members(), { view: 9, hosts: [{ incarnation: one.incarnation }] })
+  t.equal((await members()).hosts.length, 1)
 })
 
 t.test('O2 three hosts share the partitions, each taken once', async (t) => {
@@ -229,6 +253,10 @@ t.test('O2 a newcomer leaves alone what another one says it is starting', async 
   const one = await host('one', { stuck: true })
   await eventually('it has taken all', () => one.claims.length === PARTITIONS)
   const two = await host('two')
+  let heard = 0
+  one.bus.subscribe(BEAT, () => heard++)
+  await eventually('it has said so', () => heard > 4)
+  t.equal(two.claims.length, 0)
   one.paused = true
   await eventually('taken when its starter is silent', () => two.claims.length === PARTITIONS)
   const removed = two.lines.findIndex((line) => line.includes('placement.suspected'))
@@ -486,5 +514,4 @@ t.test('changes of owners are told', async (t) => {
   stop()
   await one.placement.serving(4, 6)
   t.same(told, [[3, 5]])
-  t.equal(never.aborted, false)
 })
