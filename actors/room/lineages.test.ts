@@ -52,6 +52,19 @@ t.test('N1 a command from before a removal is never accepted after the return', 
   t.match(it.when(CAT, it.send({ n: 1, join: 4 }, 'back')).answer, { kind: 'ack', seq: 5 })
 })
 
+t.test('N1 only what was decided in that very stay is told after it', async (t) => {
+  const it = groupScene()
+  const [first, then] = [it.send({ n: 1, join: 1 }, 'first stay'), it.send({ n: 1, join: 4 }, 'x')]
+  it.when(CAT, first)
+  it.when(ANN, it.remove({ n: 3 }, CAT))
+  t.equal(saying(it.when(CAT, then).answer), 'not_member')
+  it.when(ANN, it.add({ n: 4 }, [CAT]))
+  t.equal(saying(it.when(CAT, then).answer), 'stale_join')
+  it.when(ANN, it.remove({ n: 5 }, CAT))
+  it.when(ANN, it.add({ n: 6 }, [CAT]))
+  t.equal(saying(it.when(CAT, first).answer), 'stale_join', 'two stays ago')
+})
+
 t.test('N2 a refusal for good is recorded, so that a late copy is not accepted', async (t) => {
   const it = groupScene()
   const tried = it.add({ n: 1, join: 1 }, [EVE])
@@ -174,6 +187,20 @@ t.test('N4 past 16 lineages the least used goes', async (t) => {
   t.equal(saying(it.when(ANN, of(102)).answer), 'ack', '102 is kept')
   t.equal(saying(it.when(ANN, of(117)).answer), 'ack', 'a new one may come')
   t.equal(it.state.members.get(ANN)?.lineages.byId.size, LINEAGES_KEPT)
+})
+
+t.test('N4 the highest id that went is kept', async (t) => {
+  const it = dmScene()
+  const of = (lineage: number) => it.send({ lineage, n: 1 }, `${lineage}`)
+  it.when(BEN, of(500))
+  for (let lineage = 10; lineage < 10 + LINEAGES_KEPT - 1; lineage++) it.when(BEN, of(lineage))
+  t.equal(saying(it.when(BEN, of(501)).answer), 'ack', '500 goes')
+  t.equal(saying(it.when(BEN, of(502)).answer), 'ack', '10 goes')
+  it.move('snapshot')
+  for (const lineage of [10, 25, 499, 500]) {
+    t.equal(saying(it.when(BEN, of(lineage)).answer), 'unknown_lineage', `${lineage}`)
+  }
+  t.equal(saying(it.when(BEN, of(503)).answer), 'ack')
 })
 
 t.test('N4 an unknown lineage starts with 1', async (t) => {

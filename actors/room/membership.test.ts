@@ -87,7 +87,9 @@ t.test('a removal is the last that the removed one hears and sees', async (t) =>
   t.match(it.when(CAT, it.fetch(0, 10, true)).answer, { first: 1, last: 3, head: 3 })
   t.match(it.when(CAT, it.fetch(4, 10)).answer, { last: 3, head: 3 })
   t.equal(saying(it.when(CAT, it.read(3, 0)).answer), 'not_member')
-  t.match(it.when(CAT, it.open()).answer, { info: { head: 3, ord: 0, members: [] } })
+  const { answer } = it.when(CAT, it.open())
+  t.match(answer, { info: { head: 3, ord: 0 } })
+  t.strictSame(answer.kind === 'info' && answer.info.members, [], 'who is in it now is not told')
 })
 
 t.test('who comes back has new bounds', async (t) => {
@@ -103,17 +105,20 @@ t.test('who comes back has new bounds', async (t) => {
 
 t.test('the last owner to leave hands the group to the oldest admin', async (t) => {
   const it = groupScene()
-  const { answer, records, heard } = it.when(ANN, it.leave({ n: 3 }))
-  t.match(answer, { kind: 'ack', seq: 4 })
+  it.when(ANN, it.role({ n: 3 }, BEN, ROLE.member))
+  it.when(ANN, it.role({ n: 4 }, DAN, ROLE.admin))
+  it.when(ANN, it.role({ n: 5 }, CAT, ROLE.admin))
+  const { answer, records, heard } = it.when(ANN, it.leave({ n: 6 }))
+  t.match(answer, { kind: 'ack', seq: 7 })
   t.match(records, [
-    { kind: 'event', seq: 3, n: 0 },
-    { kind: 'event', seq: 4, n: 3 },
+    { kind: 'event', seq: 6, n: 0 },
+    { kind: 'event', seq: 7, n: 6 },
   ])
   t.strictSame(heard[1]?.by, [BEN, CAT, DAN, ANN])
   t.strictSame(roles(it), [
-    [BEN, ROLE.owner],
-    [CAT, ROLE.member],
-    [DAN, ROLE.member],
+    [BEN, ROLE.member],
+    [CAT, ROLE.owner],
+    [DAN, ROLE.admin],
   ])
 })
 

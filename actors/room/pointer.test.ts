@@ -91,6 +91,7 @@ t.test('a preview is 80 characters, 256 bytes, and never half a character', asyn
   t.equal(preview('漢'.repeat(100)), '漢'.repeat(80))
   t.equal(preview('😀'.repeat(100)), '😀'.repeat(64))
   t.equal(preview(`${'漢'.repeat(40)}${'😀'.repeat(40)}`), `${'漢'.repeat(40)}${'😀'.repeat(34)}`)
+  t.equal(preview(`x${'😀'.repeat(100)}`), `x${'😀'.repeat(63)}`)
   t.equal(preview('\ufeffx'), '\ufeffx')
   for (const length of [31, 32, 255, 256, 65535, 65536]) {
     t.equal(preview('y'.repeat(length)), 'y'.repeat(Math.min(80, length)), `${length} bytes`)

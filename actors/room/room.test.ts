@@ -276,7 +276,7 @@ const holds = (t: Test, id: RoomId, shape: Shape): void => {
     { numRuns: runs },
   )
   t.ok(decided > runs * 10, `${decided} commands decided in ${runs} runs`)
-  if (lineages > LINEAGES_KEPT) t.ok(evicted > runs / 10, `${evicted} refused as evicted`)
+  if (lineages > LINEAGES_KEPT) t.ok(evicted > 0, `${evicted} refused as evicted`)
 }
 
 const some = (verb: string, count: number): string[] => Array<string>(count).fill(verb)

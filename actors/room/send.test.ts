@@ -38,6 +38,7 @@ t.test('N5 the first message of a dm makes it, when the users’ actors permit',
     ],
   )
   t.strictSame(it.when(ANN, first).answer, answer)
+  t.match(it.when(BEN, it.open()).answer, { info: { openHistory: true, join: 0, from: 1 } })
   t.match(it.when(BEN, it.send({ n: 1 }, 'hi')).answer, { kind: 'ack', seq: 3 }, 'no peer needed')
 })
 
