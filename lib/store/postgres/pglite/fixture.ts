@@ -3,12 +3,11 @@ import { constants, existsSync } from 'node:fs'
 import { cp, mkdir, mkdtemp, readFile, rename, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import { DIRECTORY_LIMITS, type DirectoryLimits } from '../../directory/directory.ts'
 import { makeDatabase } from './database.ts'
 import { openPgliteDirectory } from './pglite-directory.ts'
 
-const CACHE = fileURLToPath(new URL('../../../../.cache/', import.meta.url))
+const CACHE = join(import.meta.dirname, '../../../../.cache')
 
 const template = async (): Promise<string> => {
   const manifest = new URL('../package.json', import.meta.resolve('@electric-sql/pglite'))
