@@ -3,6 +3,10 @@
  * what stands in `<!-- generated:NAME -->`. To add one, write a function and list it.
  */
 import { CLOSE, ERRORS, mayReconnect } from '../../lib/errors.ts'
+import { FRAME_GENERATORS } from './docs-frames.ts'
+import { table } from './markdown.ts'
+
+export { table }
 
 export const GENERATORS: Readonly<Record<string, () => string>> = {
   errors: () =>
@@ -25,17 +29,5 @@ export const GENERATORS: Readonly<Record<string, () => string>> = {
         text,
       ]),
     ),
-}
-
-/** A Markdown table. Bars and line breaks in cells are escaped. */
-export function table(head: readonly string[], rows: readonly (readonly unknown[])[]): string {
-  const line = (cells: readonly unknown[]) =>
-    `| ${cells
-      .map((cell) =>
-        String(cell)
-          .replaceAll('|', '\\|')
-          .replace(/\s*\n\s*/g, ' '),
-      )
-      .join(' | ')} |`
-  return [line(head), line(head.map(() => '---')), ...rows.map(line)].join('\n')
+  ...FRAME_GENERATORS,
 }
