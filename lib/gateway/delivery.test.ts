@@ -104,6 +104,22 @@ t.test('an outbox that would pass its bound ends the session, others go on', asy
   t.equal(seqs(other.socket).length, seq)
 })
 
+t.test('more than the bound in one turn is written at once to a client that reads', async (t) => {
+  const { delivery, open, slow } = start(2_000)
+  const { socket, session } = open()
+  for (let seq = 1; seq <= 100; seq++) delivery.deliver(session, event(seq, 'z'.repeat(100)))
+  delivery.flush()
+  t.strictSame(
+    seqs(socket),
+    [...Array(100).keys()].map((i) => i + 1),
+  )
+  t.strictSame(slow, [])
+  t.ok(socket.sent.every((bytes) => bytes.length <= 2_000))
+  socket.keeping = true
+  for (let seq = 1; seq <= 100; seq++) delivery.deliver(session, event(seq, 'z'.repeat(100)))
+  t.strictSame(slow, [session], 'one that does not read is slow')
+})
+
 t.test('a socket that throws bytes away is fatal for its session', async (t) => {
   const { delivery, open, slow } = start()
   const { socket, session } = open()

@@ -46,7 +46,7 @@ export class Delivery {
       this.stats.dropped++
       return
     }
-    if (!outbox.push(frame)) {
+    if (!outbox.push(frame) && !this.#makeRoom(session, frame)) {
       this.#overflow(session)
       return
     }
@@ -55,6 +55,13 @@ export class Delivery {
       session.dirty = true
       if (this.#dirty.push(session) === 1) this.#schedule()
     }
+  }
+
+  /** More than the bound in one loop turn is no fault of a client that reads: what waits is written before its time. */
+  #makeRoom(session: Session, frame: Uint8Array): boolean {
+    if (session.outbox.choked) return false
+    this.#send(session)
+    return session.state !== 'closed' && session.outbox.push(frame)
   }
 
   /** Past the bound the frames are lost, as if the live path had lost them: pointers tell of them (contracts R3). */
@@ -82,6 +89,10 @@ export class Delivery {
   /** Gives what waits to the socket, unless that is choked. */
   write(session: Session): void {
     session.dirty = false
+    this.#send(session)
+  }
+
+  #send(session: Session): void {
     const { outbox } = session
     if (session.state === 'closed' || outbox.choked) return
     const bytes = outbox.view()

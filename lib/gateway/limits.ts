@@ -1,7 +1,7 @@
 /**
  * Token buckets of a device, for frames and for bytes. They fill with time up to their burst and may be overdrawn:
  * what comes meanwhile is refused with the time to wait, and an overdraft as large as the burst is a flood.
- * A device that connects again finds its bucket as it left it.
+ * A device that connects again finds its bucket as empty as it left it, its overdraft forgiven.
  */
 import type { DeviceId } from '../ids.ts'
 import type { GatewayConfig } from './config.ts'
@@ -54,8 +54,10 @@ export class Limits {
     const left = this.#young.get(session.device) ?? this.#old.get(session.device)
     if (left === undefined) return
     const seconds = (now - left.filled) / 1000
-    session.frames = Math.min(session.frames, left.frames + seconds * this.#rates.frameRate)
-    session.bytes = Math.min(session.bytes, left.bytes + seconds * this.#rates.byteRate)
+    const frames = left.frames + seconds * this.#rates.frameRate
+    const bytes = left.bytes + seconds * this.#rates.byteRate
+    session.frames = Math.min(session.frames, Math.max(0, frames))
+    session.bytes = Math.min(session.bytes, Math.max(0, bytes))
   }
 
   /** Remembers the bucket of a session that ends, unless it is nearly full. */
