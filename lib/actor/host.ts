@@ -442,7 +442,7 @@ export class Host<Room, User> implements Service {
   }
 
   async drain(deadline: number): Promise<void> {
-    const left = Math.max(100, deadline - this.#options.clock.monotonic())
+    const left = Math.ceil(Math.max(100, deadline - this.#options.clock.monotonic()))
     const signal = AbortSignal.timeout(left)
     for (const life of this.#starting.values()) life.abort(new Error('the host drains'))
     await this.placement.drain(signal).catch(() => undefined)

@@ -392,7 +392,8 @@ export class Partition<State> {
     const waiting = room.mailbox.splice(0)
     for (let i = 0; i < waiting.length; i++) {
       const { origin, command } = waiting[i]!
-      this.#run(room, origin, command, permit)
+      // The permit is for whoever asked first; the others' first messages ask anew.
+      this.#run(room, origin, command, i === 0 ? permit : undefined)
       if (room.ready) continue
       // It asks for a permit: the rest waits behind it.
       room.mailbox.push(...waiting.slice(i + 1))

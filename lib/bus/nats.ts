@@ -60,8 +60,15 @@ const natsBus = (connection: NatsConnection): Nats => {
   const subscribe = (subject: string, onMessage: (message: Message) => void): Unsubscribe => {
     const subscription = connection.subscribe(subject, {
       callback: (error, message) => {
-        if (error === null) {
-          onMessage({ subject: message.subject, data: message.data, reply: message.reply })
+        if (error !== null) return
+        const { subject, data, reply } = message
+        try {
+          onMessage({ subject, data, reply: reply === '' ? undefined : reply })
+        } catch (bug) {
+          // Thrown here it would only end the connection's reader, in silence; a process with a bug must end loudly.
+          process.nextTick(() => {
+            throw bug
+          })
         }
       },
     })

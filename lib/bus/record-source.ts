@@ -99,6 +99,8 @@ class JetStreamRecords implements RecordSource {
     this.#options = options
     this.#limits = options.limits ?? LIMITS
     this.#fail('it is not open')
+    // Ends with the connection.
+    void this.#watch()
   }
 
   async open(position: number): Promise<{ first: number; last: number }> {
@@ -181,6 +183,13 @@ class JetStreamRecords implements RecordSource {
     this.#asked = 0
     this.#refusals = 0
     this.#fail('it is not open')
+  }
+
+  /** A reconnect has lost the open request: known here at once, else only by the silence. */
+  async #watch(): Promise<void> {
+    for await (const { type } of this.#connection.status()) {
+      if (type === 'reconnect') this.#fail('the connection was interrupted')
+    }
   }
 
   #manager() {

@@ -1,0 +1,24 @@
+/** `parley config`: every setting, what it is and what it does. */
+import type { Command } from 'commander'
+import { environmentName, optionName, SETTINGS } from '../lib/config.ts'
+import { configOf, withSettings } from './options.ts'
+
+export const registerConfig = (program: Command): void => {
+  const command = program
+    .command('config')
+    .description('print every setting with its value')
+    .option('--json', 'as one JSON object')
+  withSettings(command).action((options: Record<string, unknown>) => {
+    const config = configOf(options)
+    if (options.json === true) {
+      process.stdout.write(`${JSON.stringify(config)}\n`)
+      return
+    }
+    for (const [name, { doc }] of Object.entries(SETTINGS)) {
+      const value = config[name as keyof typeof config]
+      process.stdout.write(
+        `--${optionName(name)}, ${environmentName(name)} = ${String(value)}\n    ${doc}\n`,
+      )
+    }
+  })
+}

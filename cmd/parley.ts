@@ -1,0 +1,24 @@
+/** The command `parley`. */
+import { Command } from 'commander'
+import { registerConfig } from './config.ts'
+import { registerGateway } from './gateway.ts'
+import { registerSeed } from './seed.ts'
+import { registerUp } from './up.ts'
+
+const program = new Command('parley')
+  .description(
+    'A chat cluster: every user and every group is an actor, every acked message is committed',
+  )
+  .showHelpAfterError()
+
+registerUp(program)
+registerGateway(program)
+registerSeed(program)
+registerConfig(program)
+
+try {
+  await program.parseAsync()
+} catch (error) {
+  process.stderr.write(`parley: ${error instanceof Error ? error.message : String(error)}\n`)
+  process.exitCode = 1
+}

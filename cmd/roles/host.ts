@@ -1,0 +1,38 @@
+/** The role that owns partitions: rooms and users. */
+import { hostname } from 'node:os'
+import { resolve } from 'node:path'
+import { createRoomBehavior } from '../../actors/room/room.ts'
+import { user } from '../../actors/user/user.ts'
+import { Host } from '../../lib/actor/host.ts'
+import type { Nats } from '../../lib/bus/bus.ts'
+import { systemClock } from '../../lib/clock.ts'
+import type { Config } from '../../lib/config.ts'
+import { newIncarnation } from '../../lib/ids.ts'
+import type { Log } from '../../lib/log.ts'
+import { inboxConsumer } from '../../nats/consumers.ts'
+import type { FixedShape } from '../../nats/shape.ts'
+import type { Stores } from './stores.ts'
+
+/** `exclusive`: the embedded stores are open in this process, so no other host can be alive. */
+export const createHost = (
+  config: Config,
+  nats: Nats,
+  shape: FixedShape,
+  stores: Pick<Stores, 'history' | 'state'>,
+  log: Log,
+) =>
+  new Host({
+    nats,
+    clock: systemClock,
+    log,
+    identity: { incarnation: newIncarnation(), host: `${hostname()}:${resolve(config.data)}` },
+    partitions: shape.partitions,
+    streams: shape.streams,
+    exclusive: true,
+    room: createRoomBehavior({ members: config.groupMembers }),
+    user,
+    history: stores.history,
+    state: stores.state,
+    limits: { textBytes: config.textBytes },
+    inboxConsumer: (p, epoch, from) => inboxConsumer(shape, p, epoch, from),
+  })

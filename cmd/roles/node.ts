@@ -1,0 +1,76 @@
+/** All roles of one machine in one process, on embedded stores: `parley up`. */
+import { connectNats } from '../../lib/bus/nats.ts'
+import { systemClock } from '../../lib/clock.ts'
+import type { Config } from '../../lib/config.ts'
+import type { Gateway } from '../../lib/gateway/gateway.ts'
+import type { Log } from '../../lib/log.ts'
+import { Metrics } from '../../lib/metrics.ts'
+import { type Service, serviceGroup } from '../../lib/service.ts'
+import { createApi, openNodeTokens } from './api.ts'
+import { createNodeGateway } from './gateway.ts'
+import { createHost } from './host.ts'
+import { provisionStreams, startServers } from './nats.ts'
+import { createProjector } from './projector.ts'
+import { openStores } from './stores.ts'
+
+export type Node = {
+  readonly service: Service
+  readonly natsUrls: readonly string[]
+  readonly apiUrl: () => string
+  readonly gateway: Gateway | undefined
+  /** Rooms and users are served. */
+  ready(): boolean
+}
+
+/**
+ * Opens the stores (whose lock says that no other process has this data directory), then NATS, then everything else.
+ * What was opened before a failure is closed again.
+ */
+export const openNode = async (config: Config, log: Log, withGateway: boolean): Promise<Node> => {
+  const closers: (() => Promise<void>)[] = []
+  try {
+    const stores = await openStores(config)
+    closers.unshift(() => stores.close())
+    const servers = await startServers(config, log)
+    closers.unshift(() => servers.stop())
+    const shape = await provisionStreams(servers.urls, config, log)
+    const nats = await connectNats({ servers: servers.urls, name: 'parley' })
+    closers.unshift(() => nats.close())
+    const tokens = await openNodeTokens(config)
+    const metrics = new Metrics({ process: true })
+    const host = createHost(config, nats, shape, stores, log)
+    const projector = await createProjector(servers.urls, nats, shape, stores.history, log, metrics)
+    const ready = () => host.serving.length === shape.partitions
+    const { directory } = stores
+    const { api, services } = await createApi(
+      config,
+      nats,
+      shape,
+      directory,
+      tokens,
+      ready,
+      log,
+      metrics,
+    )
+    // A connection of its own: client traffic must not stand behind the host's in one socket.
+    const edge = withGateway
+      ? await connectNats({ servers: servers.urls, name: 'parley gateway' })
+      : undefined
+    if (edge !== undefined) closers.unshift(() => edge.close())
+    const gateway =
+      edge === undefined ? undefined : createNodeGateway(config, edge, shape, tokens, log)
+    const rest: Service = {
+      name: 'stores',
+      start: async () => {},
+      drain: async () => {
+        for (const close of closers) await close()
+      },
+    }
+    const parts = [rest, projector, host, ...services, ...(gateway === undefined ? [] : [gateway])]
+    const service = serviceGroup(parts, { name: 'node', log, clock: systemClock })
+    return { service, natsUrls: servers.urls, apiUrl: () => api.url, gateway, ready }
+  } catch (error) {
+    for (const close of closers) await close().catch(() => undefined)
+    throw error
+  }
+}

@@ -1,0 +1,44 @@
+/** The role that derives the history from the log. */
+import type { Nats } from '../../lib/bus/bus.ts'
+import { connectRecords } from '../../lib/bus/record-connection.ts'
+import { systemClock } from '../../lib/clock.ts'
+import type { Log } from '../../lib/log.ts'
+import type { Metrics } from '../../lib/metrics.ts'
+import { historyProjection } from '../../lib/projections/history.ts'
+import { projectionRunner } from '../../lib/projections/runner.ts'
+import type { Service } from '../../lib/service.ts'
+import type { HistoryStore } from '../../lib/store/history/history.ts'
+import { projectionConsumer } from '../../nats/consumers.ts'
+import type { FixedShape } from '../../nats/shape.ts'
+
+export const createProjector = async (
+  urls: readonly string[],
+  nats: Nats,
+  shape: FixedShape,
+  history: HistoryStore,
+  log: Log,
+  metrics: Metrics,
+): Promise<Service> => {
+  const records = await connectRecords({ servers: urls, name: 'parley projector' })
+  const sources = Array.from({ length: shape.streams }, (_, k) => {
+    const { stream, config } = projectionConsumer(shape, k, 'history')
+    return records.source({ stream, consumer: config, clock: systemClock })
+  })
+  const runner = projectionRunner({
+    projection: historyProjection(history),
+    sources,
+    cluster: await nats.bucket('cluster'),
+    checkpoints: await nats.bucket('checkpoints'),
+    log,
+    metrics,
+    clock: systemClock,
+  })
+  return {
+    name: 'projector',
+    start: (signal) => runner.start(signal),
+    drain: async (deadline) => {
+      await runner.drain(deadline)
+      await records.close()
+    },
+  }
+}

@@ -1,0 +1,148 @@
+/**
+ * All settings of Parley as one table. A setting comes from a command-line option, else from its environment
+ * variable, else from its default; nothing else reads the environment. `parley config` prints the table.
+ */
+type Kind<T> = { readonly parse: (text: string) => T | undefined; readonly expects: string }
+
+const text: Kind<string> = { parse: (text) => text, expects: 'text' }
+const flag: Kind<boolean> = {
+  parse: (text) => ({ true: true, 1: true, false: false, 0: false })[text],
+  expects: 'true or false',
+}
+const list: Kind<readonly string[]> = {
+  parse: (text) =>
+    text
+      .split(',')
+      .map((part) => part.trim())
+      .filter((part) => part !== ''),
+  expects: 'words with commas between',
+}
+const integer = (least: number, most: number): Kind<number> => ({
+  parse: (text) => {
+    const value = /^\d+$/.test(text) ? Number(text) : Number.NaN
+    return value >= least && value <= most ? value : undefined
+  },
+  expects: `a whole number from ${least} to ${most}`,
+})
+const oneOf = <const T extends readonly string[]>(...words: T): Kind<T[number]> => ({
+  parse: (text) => words.find((word) => word === text),
+  expects: words.join(' or '),
+})
+
+type Setting<T> = { readonly kind: Kind<T>; readonly default: NoInfer<T>; readonly doc: string }
+const setting = <T>(kind: Kind<T>, initial: NoInfer<T>, doc: string): Setting<T> => ({
+  kind,
+  default: initial,
+  doc,
+})
+
+const PORT = integer(0, 65_535)
+const BYTES = 2 ** 50
+
+export const SETTINGS = {
+  data: setting(text, '.parley', 'Directory of everything that this node keeps'),
+  logLevel: setting(oneOf('debug', 'info', 'warn', 'error'), 'info', 'Least severe events to log'),
+  logFormat: setting(oneOf('text', 'json'), 'text', 'Lines for people or for machines'),
+
+  apiHost: setting(text, '127.0.0.1', 'Address that the HTTP API listens on'),
+  apiPort: setting(PORT, 8080, 'Port of the HTTP API; 0 takes a free one'),
+  gatewayHost: setting(text, '127.0.0.1', 'Address that the gateway listens on'),
+  gatewayPort: setting(PORT, 8090, 'Port of the WebSocket gateway; 0 takes a free one'),
+  gatewayUrl: setting(
+    text,
+    '',
+    'Where clients reach this gateway; empty: made of its address and port',
+  ),
+  sharePort: setting(flag, false, 'Several gateway processes may listen on the same port'),
+  tlsKey: setting(text, '', 'PEM file of the gateway’s key; with tlsCert it serves TLS'),
+  tlsCert: setting(text, '', 'PEM file of the gateway’s certificate chain'),
+  origins: setting(
+    list,
+    [],
+    'Origins of web pages that may connect, exactly as browsers send them',
+  ),
+  trustedProxies: setting(
+    list,
+    [],
+    'Addresses or networks of proxies whose X-Forwarded-For is believed',
+  ),
+
+  natsUrl: setting(list, [], 'NATS servers; empty: one is launched in the data directory'),
+  natsPort: setting(PORT, 0, 'Port of the launched nats-server; 0 takes a free one, once'),
+  natsServer: setting(text, '', 'The nats-server to launch; empty: one is found or fetched'),
+  sync: setting(
+    oneOf('default', 'always'),
+    'default',
+    '`always`: acked messages survive a power loss (fsync before the ack)',
+  ),
+  partitions: setting(integer(1, 4096), 64, 'Partitions; fixed when the cluster is made'),
+  streams: setting(
+    integer(0, 64),
+    0,
+    'Streams of each family; fixed when the cluster is made; 0: 1 on one node, 8 in a cluster',
+  ),
+  replicas: setting(integer(1, 5), 1, 'Copies of each stream'),
+  logBytes: setting(
+    integer(2 ** 20, BYTES),
+    16 * 2 ** 30,
+    'Largest size of the logs; from 80 % on new messages are refused',
+  ),
+  inboxBytes: setting(integer(2 ** 20, BYTES), 4 * 2 ** 30, 'Largest size of the inboxes'),
+
+  textBytes: setting(integer(1, 60_000), 8192, 'Largest text of a message'),
+  groupMembers: setting(integer(2, 256), 256, 'Most members of a group'),
+  devices: setting(integer(1, 100), 10, 'Most devices of a user'),
+  frameRate: setting(integer(1, 1e6), 100, 'Frames a second that a device may send on average'),
+  frameBurst: setting(integer(1, 1e6), 400, 'Frames that a device may send at once'),
+  byteRate: setting(
+    integer(1024, 1e9),
+    128 * 1024,
+    'Bytes a second that a device may send on average',
+  ),
+  byteBurst: setting(integer(65_536, 1e9), 512 * 1024, 'Bytes that a device may send at once'),
+  maxSessions: setting(integer(1, 1e6), 200_000, 'Sessions of one gateway'),
+  sessionsPerAddress: setting(integer(1, 1e6), 20_000, 'Sessions from one address'),
+  apiRate: setting(integer(1, 1e6), 600, 'API requests a minute from one address'),
+  loginRate: setting(integer(1, 1e6), 60, 'Registrations and logins a minute from one address'),
+  accessMinutes: setting(integer(1, 1440), 15, 'How long an access token is valid'),
+  drainSeconds: setting(integer(1, 600), 20, 'How long a process may take to stop'),
+} as const
+
+type Settings = typeof SETTINGS
+export type Config = {
+  readonly [K in keyof Settings]: Settings[K] extends Setting<infer T> ? T : never
+}
+export type SettingName = keyof Settings
+
+/** `apiPort` → `PARLEY_API_PORT` */
+export const environmentName = (name: string): string =>
+  `PARLEY_${name.replace(/[A-Z]/g, (letter) => `_${letter}`).toUpperCase()}`
+
+/**
+ * The frozen settings of this process.
+ * @throws Error that names the setting, where it came from, and what is expected.
+ */
+export const readConfig = (
+  options: Readonly<Record<string, unknown>> = {},
+  environment: Readonly<Record<string, string | undefined>> = process.env,
+): Config => {
+  const config: Record<string, unknown> = {}
+  for (const [name, { kind, default: initial }] of Object.entries(SETTINGS)) {
+    const given = options[name] ?? environment[environmentName(name)]
+    if (given === undefined) {
+      config[name] = initial
+      continue
+    }
+    const value = kind.parse(String(given))
+    if (value === undefined) {
+      const where = options[name] === undefined ? environmentName(name) : `--${optionName(name)}`
+      throw new Error(`${where} must be ${kind.expects}, not "${String(given)}"`)
+    }
+    config[name] = value
+  }
+  return Object.freeze(config) as Config
+}
+
+/** `apiPort` → `api-port` */
+export const optionName = (name: string): string =>
+  name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)
