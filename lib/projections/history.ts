@@ -1,0 +1,15 @@
+import { decodeBatch } from '../protocol/records.ts'
+import type { HistoryRow, HistoryStore } from '../store/history/history.ts'
+import type { Projection } from './projection.ts'
+
+/** Every event of the log into the history, byte for byte as it was delivered. */
+export const historyProjection = (store: HistoryStore): Projection<HistoryRow> => ({
+  name: 'history',
+  floor: (stream) => store.floor(stream),
+  read: ({ data }) => {
+    const rows: HistoryRow[] = []
+    decodeBatch(data, (room, seq, frame) => rows.push({ room, seq, frame }))
+    return rows
+  },
+  write: (rows, stream, position) => store.append(rows, stream, position),
+})
