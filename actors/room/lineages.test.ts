@@ -205,7 +205,10 @@ t.test('N4 the highest id that went is kept', async (t) => {
 
 t.test('N4 an unknown lineage starts with 1', async (t) => {
   const it = dmScene()
-  const { answer, records } = it.when(ANN, it.send({ n: 2, lineage: 200 }, 'x'))
-  t.equal(saying(answer), 'unknown_lineage')
-  t.strictSame(records, [])
+  const settled = it.when(ANN, it.send({ n: 2, low: 2, lineage: 200 }, 'x'))
+  t.equal(saying(settled.answer), 'unknown_lineage', 'its sender knows the outcome of 1')
+  t.strictSame(settled.records, [])
+  const early = it.when(ANN, it.send({ n: 2, low: 1, lineage: 200 }, 'x'))
+  t.match(early.answer, { refusal: { refused: 'out_of_order', detail: '1' } })
+  t.strictSame(early.records, [])
 })

@@ -67,9 +67,10 @@ const outcomeOf = (lineage: Lineage, command: Numbered): Answer => {
 export const standing = (lineages: Lineages, command: Numbered): Answer | undefined => {
   const lineage = lineages.byId.get(command.lineage)
   if (lineage === undefined) {
-    return command.n === 1 && command.lineage > lineages.evicted
-      ? undefined
-      : refused('unknown_lineage')
+    if (command.lineage <= lineages.evicted) return refused('unknown_lineage')
+    if (command.n === 1) return undefined
+    // Nothing of it was ever settled, so its first command has not come yet (or was refused for now): adr/0006.
+    return command.low === 1 ? refused('out_of_order', '1') : refused('unknown_lineage')
   }
   if (command.n === lineage.last + 1) return undefined
   if (command.n > lineage.last) return refused('out_of_order', String(lineage.last + 1))

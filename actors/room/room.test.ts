@@ -193,7 +193,8 @@ const run = (id: RoomId, steps: readonly Step[], permit: Asked['permit']) => {
       decided++
     } else if (said === 'ack') throw new Error('acked, but nothing was recorded')
     else if (stay?.join === command.join && command.n > (known?.last ?? 0)) {
-      expect(known === undefined ? 'unknown_lineage' : 'out_of_order')
+      const unheard = known === undefined && command.low > 1
+      expect(unheard ? 'unknown_lineage' : 'out_of_order')
     }
   }
 
