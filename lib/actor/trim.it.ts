@@ -219,9 +219,15 @@ t.test('failures are logged, and it goes on', async (t) => {
     within: 20_000,
   })
   await its.server.start()
-  await eventually('it has trimmed', async () => {
-    await its.checkpoint(0, 2)
-    await its.trim()
-    return (await its.first('LOG_0')) === 2
-  })
+  // What is asked before the connection is back only fails after 5 s.
+  await eventually('the connection is back', () => its.nats.connected, { within: 20_000 })
+  await its.checkpoint(0, 2)
+  await eventually(
+    'it has trimmed',
+    async () => {
+      await its.trim()
+      return (await its.first('LOG_0')) === 2
+    },
+    { within: 20_000 },
+  )
 })
