@@ -11,7 +11,8 @@ type DoorConfig = Pick<
   'origins' | 'trustedProxies' | 'maxSessionsPerAddress' | 'connectRate' | 'connectBurst'
 >
 
-type Visitor = { count: number; tokens: number; filled: number }
+/** `address` is the one string that all its sessions share. */
+type Visitor = { readonly address: string; count: number; tokens: number; filled: number }
 
 /** Addresses with a history; past that the ones that hold no connection are forgotten. */
 const VISITORS = 65_536
@@ -109,7 +110,7 @@ export class Door {
     }
     visitor.tokens--
     visitor.count++
-    return { address }
+    return { address: visitor.address }
   }
 
   out(address: string): void {
@@ -122,7 +123,7 @@ export class Door {
     let visitor = this.#visitors.get(address)
     if (visitor === undefined) {
       if (this.#visitors.size >= VISITORS) this.#clean()
-      visitor = { count: 0, tokens: connectBurst, filled: now }
+      visitor = { address, count: 0, tokens: connectBurst, filled: now }
       this.#visitors.set(address, visitor)
     }
     const gained = ((now - visitor.filled) / 1000) * connectRate

@@ -3,15 +3,17 @@
  * something. Durable frames are never left out: what does not fit is told to the caller, who ends the session.
  */
 
-const SMALLEST = 4096
+const SMALLEST = 1024
+/** A session that wrote much in its last turn starts with as much room in the next, up to this. */
+const MOST_AT_ONCE = 16_384
 
-/** Buffers by powers of two from 4 KiB; keeps what it may and leaves the rest to the collector. */
+/** Buffers by powers of two from 1 KiB; keeps what it may and leaves the rest to the collector. */
 export class Pool {
   readonly #free: Uint8Array[][] = []
   readonly #keepBytes: number
   #kept = 0
 
-  constructor(keepBytes = 16 * 1024 * 1024) {
+  constructor(keepBytes = 4 * 1024 * 1024) {
     this.#keepBytes = keepBytes
   }
 
@@ -48,6 +50,7 @@ export class Outbox {
   readonly #bound: number
   #bytes: Uint8Array | undefined
   #length = 0
+  #last = 0
   /** The socket holds bytes that it could not write; nothing more is given to it until it drains. */
   choked = false
 
@@ -67,7 +70,7 @@ export class Outbox {
     if (need > this.#bound && at > 0) return false
     let bytes = this.#bytes
     if (bytes === undefined) {
-      bytes = this.#pool.take(need)
+      bytes = this.#pool.take(Math.max(need, Math.min(this.#last, MOST_AT_ONCE)))
       this.#bytes = bytes
     } else if (need > bytes.length) {
       const grown = this.#pool.take(need)
@@ -90,6 +93,7 @@ export class Outbox {
   clear(): void {
     if (this.#bytes !== undefined) this.#pool.give(this.#bytes)
     this.#bytes = undefined
+    this.#last = this.#length
     this.#length = 0
   }
 }
