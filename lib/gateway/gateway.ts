@@ -144,6 +144,7 @@ class GatewayService implements Gateway {
         toUser: this.#toUser,
         refuse: this.#refuse,
         end: this.#end,
+        failed: (err) => deps.log.error({ err }, 'gateway.frame_failed'),
       },
       this.#limits,
     )

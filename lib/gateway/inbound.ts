@@ -48,8 +48,8 @@ export class Inbound {
     try {
       this.#frames(session, bytes)
     } catch (error) {
-      if (!(error instanceof BadFrame)) throw error
-      this.#malformed(session, error.message)
+      if (error instanceof BadFrame) this.#malformed(session, error.message)
+      else this.#failed(session, error)
     }
   }
 
@@ -122,6 +122,12 @@ export class Inbound {
 
   #malformed(session: Session, detail: string): void {
     if (session.step('malformed') === 'close') this.#bad(session, detail)
+  }
+
+  /** A bug of ours ends this session, not the process of all. */
+  #failed(session: Session, error: unknown): void {
+    this.#context.failed(error)
+    if (session.step('failed') === 'close') this.#context.end(session, 'internal')
   }
 
   #bad(session: Session, detail: string): void {

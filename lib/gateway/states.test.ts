@@ -38,7 +38,16 @@ t.test('frames are handled in an open session only, and nothing else opens one',
 
 t.test('an open session ends on what ends it, and on nothing else', async (t) => {
   const ends = events.filter((event) => TABLE.open[event].state === 'closed')
-  t.strictSame(ends, ['hello', 'malformed', 'silent', 'overflow', 'flood', 'kicked', 'gone'])
+  t.strictSame(ends, [
+    'hello',
+    'malformed',
+    'silent',
+    'overflow',
+    'flood',
+    'failed',
+    'kicked',
+    'gone',
+  ])
   t.equal(TABLE.open.drain.action, 'goaway')
   t.equal(TABLE.opening.late.action, 'close')
   t.equal(TABLE.asking.late.action, 'ignore', 'the wait for the actor is the router’s to end')

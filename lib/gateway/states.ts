@@ -18,6 +18,7 @@ export const EVENTS = {
   silent: 'No frame for two heartbeats',
   overflow: 'More waits for the session than may',
   flood: 'Far more frames came than the rate allows',
+  failed: 'A handler threw what it should not',
   kicked: 'The cluster ends the session',
   drain: 'The gateway goes away',
   gone: 'The socket is closed',
@@ -55,6 +56,7 @@ const ENDS = {
   silent: CLOSE,
   overflow: CLOSE,
   flood: CLOSE,
+  failed: CLOSE,
   kicked: CLOSE,
   gone: FORGET,
 } as const
@@ -113,6 +115,7 @@ export const TABLE: Record<State, Record<SessionEvent, Next>> = {
     silent: NOTHING,
     overflow: NOTHING,
     flood: NOTHING,
+    failed: NOTHING,
     kicked: NOTHING,
     drain: NOTHING,
     // The socket of a session that was ended says so too; only then is all let go.

@@ -21,6 +21,8 @@ export type Context = {
   readonly refuse: (session: Session, req: number, refusal: Refusal) => void
   /** Ends a session whose state is closed already, with a last frame that says why. */
   readonly end: (session: Session, reason: CloseReason, last?: Uint8Array) => void
+  /** Tells of an error that should not have been. */
+  readonly failed: (error: unknown) => void
 }
 
 export type ClientFrameName = ClientFrame['name']
