@@ -72,6 +72,6 @@ export class PendingBatch<State> {
     const header = { epoch, number: this.number, prev, view }
     return writeBatchHeader(new Writer(this.body.length + 64), header)
       .raw(this.body.view())
-      .take()
+      .finish()
   }
 }

@@ -8,7 +8,7 @@ import type { Ticket } from './pointer-queue.ts'
 import type { RoomActor } from './room-actor.ts'
 
 /** A round starts this long after the last one. */
-export const ROUND_MS = 5000
+export const ROUND_MS = 10_000
 /** Rooms encoded at one batch's end: bounds the pause. */
 const ROOMS_AT_ONCE = 128
 

@@ -86,7 +86,6 @@ export class Flusher<State> {
     if (jobs.length === 0) return
     this.#jobs = []
     for (const job of jobs) this.#release(job, position)
-    this.#context.pointers.flush()
   }
 
   #release({ room, pointers, saving }: Job<State>, position: number): void {

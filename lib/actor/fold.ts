@@ -32,7 +32,8 @@ const SAVE_MS = 1000
 const SAVE_ENTRIES = 20_000
 const MAX_UNSAVED = 200_000
 const ROWS_AT_ONCE = 2000
-const FLOOR_MS = 5000
+/** The floor only bounds what a new owner folds again, so it need not follow every save. */
+const FLOOR_MS = 10_000
 
 export class Fold<State> {
   readonly p: number
@@ -46,6 +47,8 @@ export class Fold<State> {
   floor: number
   #saving = false
   #savedAt = 0
+  /** The floor follows at once: the partition is being given up. */
+  hurry = false
   #floorAt = 0
   #stopped = false
   readonly #markers = new Map<string, () => void>()
@@ -185,7 +188,12 @@ export class Fold<State> {
         await this.#context.state.saveUsers(part.map(([user, entry]) => rowOf(user.id, entry)))
         for (const [user, entry] of part) this.#stored(user, entry)
       }
-      if (!this.#stopped && position > this.floor) {
+      const now = this.#context.monotonic()
+      if (
+        !this.#stopped &&
+        position > this.floor &&
+        (now - this.#floorAt >= FLOOR_MS || this.hurry)
+      ) {
         await this.#context.saveFloor(this.p, position)
         this.floor = position
         this.#floorAt = this.#context.monotonic()

@@ -427,6 +427,7 @@ export class Host<Room, User> implements Service {
       await pause(5)
     }
     if (!partition.drained) return
+    fold.hurry = true
     await fold.save()
     partition.handover(successor ?? '')
     while (!partition.settled && clock.monotonic() < deadline) await pause(2)

@@ -1,4 +1,4 @@
-import { decodeBatch } from '../protocol/records.ts'
+import { eachEvent } from '../protocol/records.ts'
 import type { HistoryRow, HistoryStore } from '../store/history/history.ts'
 import type { Projection } from './projection.ts'
 
@@ -8,7 +8,7 @@ export const historyProjection = (store: HistoryStore): Projection<HistoryRow> =
   floor: (stream) => store.floor(stream),
   read: ({ data }) => {
     const rows: HistoryRow[] = []
-    decodeBatch(data, (room, seq, frame) => rows.push({ room, seq, frame }))
+    eachEvent(data, (room, seq, frame) => rows.push({ room, seq, frame }))
     return rows
   },
   write: (rows, stream, position) => store.append(rows, stream, position),

@@ -61,6 +61,7 @@ export type BatchHeader = {
 export type Batch = BatchHeader & { readonly records: readonly LogRecord[] }
 
 const KIND = { event: 1, spent: 2, read: 3, epoch: 10, tick: 11, handover: 12 } as const
+const KINDS = new Set<number>(Object.values(KIND))
 
 export const writeBatchHeader = (writer: Writer, header: BatchHeader): Writer =>
   writer
@@ -166,6 +167,25 @@ const readRecord = (reader: Reader, withFrame?: FrameSink): LogRecord => {
     }
     default:
       throw new BadFrame(`log record of kind ${kind}: written by a newer version`)
+  }
+}
+
+/** The event frames of a batch (views), without making the records. @throws BadFrame as `decodeBatch` */
+export const eachEvent = (bytes: Uint8Array, sink: FrameSink): void => {
+  const reader = new Reader(bytes)
+  readHeader(reader)
+  while (!reader.done) {
+    const length = reader.array()
+    const kind = reader.uint()
+    if (kind === KIND.event) {
+      const frame = reader.bin()
+      const event = new Reader(frame)
+      event.array()
+      event.uint()
+      sink(event.str(32) as RoomId, event.uint(), frame)
+      reader.skipRest(length, 2)
+    } else if (KINDS.has(kind)) reader.skipRest(length, 1)
+    else throw new BadFrame(`log record of kind ${kind}: written by a newer version`)
   }
 }
 

@@ -4,6 +4,29 @@
  */
 const encoder = new TextEncoder()
 
+/**
+ * Small results are cut from a shared slab: an ArrayBuffer each would cost more than writing them
+ * (bench/micro/take.ts). A kept result keeps its slab, so slabs are small.
+ */
+const SLAB = 8192
+const SLAB_MOST = 1024
+let slab = new Uint8Array(SLAB)
+let slabAt = 0
+
+const copyOf = (bytes: Uint8Array, length: number): Uint8Array => {
+  if (length > SLAB_MOST) return bytes.slice(0, length)
+  if (slabAt + length > SLAB) {
+    slab = new Uint8Array(SLAB)
+    slabAt = 0
+  }
+  const from = slabAt
+  slabAt += length
+  const copy = slab.subarray(from, slabAt)
+  if (length < 48) for (let i = 0; i < length; i++) copy[i] = bytes[i]!
+  else copy.set(bytes.subarray(0, length))
+  return copy
+}
+
 export class Writer {
   #bytes: Uint8Array
   #view: DataView
@@ -31,9 +54,14 @@ export class Writer {
 
   /** A copy of what was written; the writer starts anew. */
   take(): Uint8Array {
-    const copy = this.#bytes.slice(0, this.#at)
+    const copy = copyOf(this.#bytes, this.#at)
     this.#at = 0
     return copy
+  }
+
+  /** What was written, without a copy: the writer must not be used again. */
+  finish(): Uint8Array {
+    return this.#bytes.subarray(0, this.#at)
   }
 
   /** What was written since `from`, valid until the next write or reset. */
