@@ -7,7 +7,6 @@ import {
   type Handle,
   readToHost,
   type ToHost,
-  type Token,
   writeDeliver,
   writeKick,
   writeMoved,
@@ -133,9 +132,6 @@ export class ScriptedHost {
   kick(gateway: GatewayId, handles: readonly Handle[], code: number): void {
     this.#publish(gateway, (writer) => writeKick(writer, code, handles))
   }
-
-  /** The token of an item, for replies that no command asked for. */
-  static readonly unknownToken: Token = 2 ** 40
 
   #publish(gateway: GatewayId, write: (writer: Writer) => void): void {
     const writer = new Writer().str(this.incarnation)
