@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto'
 import { readFileSync } from 'node:fs'
+import { join, resolve } from 'node:path'
 import t from 'tap'
 import { ERRORS } from '../../lib/errors.ts'
 import { dmId, type UserId } from '../../lib/ids.ts'
@@ -8,7 +9,8 @@ import { FRAMES, type Frame, type FrameName, POINTER } from '../../lib/protocol/
 import { Writer } from '../../lib/protocol/writer.ts'
 import { FRAME_GENERATORS, typeOf } from './docs-frames.ts'
 
-const doc = readFileSync(new URL('../../docs/PROTOCOL.md', import.meta.url), 'utf8')
+const root = resolve(import.meta.dirname, '../..')
+const doc = readFileSync(join(root, 'docs/PROTOCOL.md'), 'utf8')
 const blocks = [...doc.matchAll(/^```text\n(.*?)^```$/gms)].map((match) => match[1]!)
 const names = Object.keys(FRAMES) as FrameName[]
 
