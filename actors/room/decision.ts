@@ -1,7 +1,7 @@
 /** Parts of which decisions are made. */
 import type { Answer, Asked, Decision } from '../../lib/actor/behavior.ts'
 import { ERRORS, type ErrorCode } from '../../lib/errors.ts'
-import { EVENT_KINDS, type EventKind } from '../../lib/protocol/frames.ts'
+import { EVENT_KINDS, type EventKind } from '../../lib/protocol/events.ts'
 import type { EventRecord, RoomRecord } from '../../lib/protocol/records.ts'
 import { type Numbered, refused } from './lineages.ts'
 import type { Room } from './state.ts'
@@ -11,7 +11,8 @@ const NOTHING: readonly RoomRecord[] = []
 /** An answer without a trace. */
 export const answer = (it: Answer): Decision => ({ records: NOTHING, answer: it })
 
-export const refuseUnrecorded = (code: ErrorCode): Decision => answer(refused(code))
+export const refuseUnrecorded = (code: ErrorCode, detail?: string): Decision =>
+  answer(refused(code, detail))
 
 /** A member's command refused for good: recorded, so that no late copy of it is accepted (contracts N2). */
 export const spend = (state: Room, command: Numbered, asked: Asked, code: ErrorCode): Decision => ({

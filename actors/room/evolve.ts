@@ -2,7 +2,7 @@
 import { assertNever } from '../../lib/errors.ts'
 import type { UserId } from '../../lib/ids.ts'
 import { isDm } from '../../lib/ids.ts'
-import { EVENT_KINDS } from '../../lib/protocol/frames.ts'
+import { EVENT_KINDS } from '../../lib/protocol/events.ts'
 import { BadFrame } from '../../lib/protocol/reader.ts'
 import type {
   EventRecord,

@@ -35,9 +35,12 @@ export const previewOf = (body: Uint8Array): string => {
   return decoder.decode(body.subarray(from, to))
 }
 
+/** Buffers that small bodies are cut from (lib/protocol/writer.ts) are no larger. */
+const SLAB = 16_384
+
 /** The beginning of a body that may be kept: neither long nor a view of a buffer that holds much else. */
 export const beginningOf = (body: Uint8Array): Uint8Array =>
-  body.length <= KEPT && body.buffer.byteLength === body.length ? body : body.slice(0, KEPT)
+  body.length <= KEPT && body.buffer.byteLength <= SLAB ? body : body.slice(0, KEPT)
 
 /** Of the newest message; '' when there is none. */
 export const newestPreview = (state: Room): string => {

@@ -24,7 +24,10 @@ export const sendFromOutside = (state: Room, command: Send, asked: Asked): Decis
   if (asked.permit === undefined) return answer({ kind: 'permit', peer })
   if (asked.permit !== 'granted') return answer({ kind: 'refused', refusal: asked.permit })
   // Only now: while the permit was on its way, command 1 may have made the room.
-  if (command.n > 1) return refuseUnrecorded('unknown_lineage')
+  if (command.n > 1)
+    return command.low > 1
+      ? refuseUnrecorded('unknown_lineage')
+      : refuseUnrecorded('out_of_order', '1')
 
   const users = user === peer ? [user] : [user, peer]
   const created = event(

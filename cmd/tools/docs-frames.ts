@@ -1,8 +1,10 @@
 /** The tables and examples of docs/PROTOCOL.md, from the frame table and the golden vectors. */
 import { unpack } from 'msgpackr'
 import { readFrame } from '../../lib/protocol/codec.ts'
+import { EVENT_KINDS } from '../../lib/protocol/events.ts'
 import type { Wire } from '../../lib/protocol/fields.ts'
-import { EVENT_KINDS, FRAMES, type FrameName, LIMITS, POINTER } from '../../lib/protocol/frames.ts'
+import { FRAMES, type FrameName, LIMITS } from '../../lib/protocol/frames.ts'
+import { POINTER } from '../../lib/protocol/pointer.ts'
 import { MAX_DEPTH, Reader } from '../../lib/protocol/reader.ts'
 import { EXAMPLES, type Example, INTEGERS } from '../../lib/protocol/vectors.ts'
 import { table } from './markdown.ts'

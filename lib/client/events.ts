@@ -1,6 +1,7 @@
 /** Events of a room as the app sees them: decoded, with ids as strings, plain JSON all through. */
 import { parseRoomId, parseUserId, type RoomId, type UserId } from '../ids.ts'
-import { type AnyFrame, EVENT_KINDS, type Frame, LIMITS } from '../protocol/frames.ts'
+import { EVENT_KINDS } from '../protocol/events.ts'
+import { type AnyFrame, type Frame, LIMITS } from '../protocol/frames.ts'
 import { BadFrame, Reader } from '../protocol/reader.ts'
 
 export const ROLES = ['member', 'admin', 'owner'] as const

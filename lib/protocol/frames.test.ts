@@ -1,7 +1,9 @@
 import t from 'tap'
 import { FRAME_NAMES, fieldsOf } from '../testing/frames.ts'
+import { EVENT_KINDS } from './events.ts'
 import type { Wire } from './fields.ts'
-import { EVENT_KINDS, FRAMES, LIMITS, POINTER, VERSION } from './frames.ts'
+import { FRAMES, LIMITS, VERSION } from './frames.ts'
+import { POINTER } from './pointer.ts'
 
 /** Numbers and places that clients in the field know: entries are added, never changed. */
 const SHIPPED: {

@@ -19,6 +19,7 @@ import {
   uint,
   user,
 } from './fields.ts'
+import { NAME_BYTES, POINTER } from './pointer.ts'
 
 export const VERSION = 1
 
@@ -28,7 +29,7 @@ export const LIMITS = {
   message: 65536,
   token: 2048,
   text: 8192,
-  name: 256,
+  name: NAME_BYTES,
   members: 256,
   pageEvents: 256,
   pointers: 256,
@@ -43,67 +44,18 @@ const cursor = nullable(
     position: uint('Sequence in the stream'),
   }),
 )
-const seq = (doc: string) => uint(doc)
 
 /** Who sent which command, so that a resend is recognised however late (contracts N1). */
 const numbered = {
   req,
   room: room('The room'),
   lineage: uint('The outbox that numbers this command, as given by `welcome`'),
-  join: seq(
+  join: uint(
     'Sequence of the sender’s join: of the pointer or `info`; 0 in a dm and for a group’s creator',
   ),
   n: uint('Number of this command to this room in this lineage: 1, 2, 3 …'),
   low: uint('The lowest number that is not settled yet'),
 }
-
-/** What changed in a room for a user: full state with absolute values, never a copy of the history (contracts I1). */
-export const POINTER = record('What a room is for this user', {
-  room: room('The room'),
-  version: uint('Grows with each change of this pointer'),
-  head: seq('Newest sequence that the user may see'),
-  ord: uint('How many unread-worthy events there are up to `head`; unread = ord − readOrd'),
-  time: uint('Time of `head`, ms'),
-  read: seq('How far the user has read'),
-  readOrd: uint('`ord` at `read`'),
-  from: seq('First sequence that the user may see'),
-  join: seq('Sequence of the user’s join, for numbered commands'),
-  role: uint('0 member, 1 admin, 2 owner', 2),
-  flags: uint('Bit 0: the user is no longer in the room; `head` is the removal'),
-  title: str('Name of a group; user id of the other side of a dm', LIMITS.name),
-  sender: nullable(user('Sender of `head`')),
-  preview: nullable(str('First characters of the newest message', 256)),
-})
-
-export const EVENT_KINDS = {
-  created: {
-    number: 0,
-    counts: false,
-    body: '[title, openHistory, [[user, role] …]]',
-    doc: 'The room was made with these members',
-  },
-  message: { number: 1, counts: true, body: '[text]', doc: 'A message' },
-  added: {
-    number: 2,
-    counts: false,
-    body: '[[user …]]',
-    doc: 'These users joined; visible to them from here on, or from the start with open history',
-  },
-  removed: {
-    number: 3,
-    counts: false,
-    body: '[user]',
-    doc: 'This user was removed; the last event they see',
-  },
-  left: {
-    number: 4,
-    counts: false,
-    body: '[user]',
-    doc: 'This user left; the last event they see',
-  },
-  role: { number: 5, counts: false, body: '[user, role]', doc: 'This user’s role changed' },
-} as const satisfies Record<string, { number: number; counts: boolean; body: string; doc: string }>
-export type EventKind = keyof typeof EVENT_KINDS
 
 type Spec = {
   type: number
@@ -245,7 +197,7 @@ export const FRAMES = {
     doc: 'The command is committed: it is in the log and never lost. A resend gets the same ack.',
     fields: {
       req,
-      seq: seq('Its sequence in the room'),
+      seq: uint('Its sequence in the room'),
       id: id64('Its message id'),
       time: uint('Its time, ms'),
     },
@@ -257,7 +209,7 @@ export const FRAMES = {
     doc: 'A durable fact of a room. seq is dense: a hole means a lost frame, `fetch` it. Drop what you have.',
     fields: {
       room: room('The room'),
-      seq: seq('1, 2, 3 …'),
+      seq: uint('1, 2, 3 …'),
       ord: uint('How many unread-worthy events there are up to this one'),
       id: id64('Message id'),
       time: uint('ms since 1970, never falls within a room'),
@@ -273,8 +225,8 @@ export const FRAMES = {
     doc: 'Stands for events that are not shown to you, so that numbering stays dense.',
     fields: {
       room: room('The room'),
-      first: seq('First hidden sequence'),
-      last: seq('Last hidden sequence'),
+      first: uint('First hidden sequence'),
+      last: uint('Last hidden sequence'),
     },
   },
   mark: {
@@ -286,7 +238,7 @@ export const FRAMES = {
       room: room('The room'),
       user: user('Whose'),
       kind: uint('1 read', 255),
-      seq: seq('Up to here'),
+      seq: uint('Up to here'),
       ord: uint('`ord` there'),
     },
   },
@@ -298,7 +250,7 @@ export const FRAMES = {
     fields: {
       req,
       room: room('The room'),
-      from: seq('First (or with `back`, last) sequence wanted'),
+      from: uint('First (or with `back`, last) sequence wanted'),
       limit: uint('At most this many', LIMITS.pageEvents),
       back: bool('Downwards'),
     },
@@ -311,8 +263,8 @@ export const FRAMES = {
     fields: {
       req,
       room: room('The room'),
-      head: seq('Newest sequence that you may see'),
-      first: seq('First sequence that you may see'),
+      head: uint('Newest sequence that you may see'),
+      first: uint('First sequence that you may see'),
       events: list('`event` and `skip` frames', raw('A frame'), LIMITS.pageEvents),
     },
   },
@@ -371,7 +323,7 @@ export const FRAMES = {
     fields: {
       req,
       room: room('The room'),
-      seq: seq('Read up to here'),
+      seq: uint('Read up to here'),
       ord: uint('`ord` of that event'),
     },
   },
@@ -395,10 +347,10 @@ export const FRAMES = {
     fields: {
       req,
       room: room('The room'),
-      head: seq('Newest sequence that you may see; 0 when there is nothing yet'),
+      head: uint('Newest sequence that you may see; 0 when there is nothing yet'),
       ord: uint('`ord` there'),
-      from: seq('First sequence that you may see'),
-      join: seq('Sequence of your join, for numbered commands'),
+      from: uint('First sequence that you may see'),
+      join: uint('Sequence of your join, for numbered commands'),
       lastN: uint('Last number decided in your lineage; 0 when it is new here'),
       role: uint('Yours', 2),
       title: str('Name of a group', LIMITS.name),
@@ -408,7 +360,7 @@ export const FRAMES = {
         record('A member', {
           user: user('Who'),
           role: uint('Role', 2),
-          read: seq('Read up to here'),
+          read: uint('Read up to here'),
         }),
         LIMITS.members,
       ),

@@ -9,6 +9,7 @@ import {
   type Batch,
   decodeBatch,
   decodeHeader,
+  eachEvent,
   encodeBatch,
   LOG_VERSION,
   type LogRecord,
@@ -129,6 +130,37 @@ t.test('the event frame of a record is what members are sent', async () => {
         events.map((event, i) => `${event.room} ${event.seq} ${expected[i]}`),
       )
     }),
+  )
+})
+
+t.test('the events of a batch are the same without its records', async () => {
+  const given = (read: (sink: (room: string, seq: number, frame: Uint8Array) => void) => void) => {
+    const list: string[] = []
+    try {
+      read((room, seq, frame) => list.push(`${room} ${seq} ${hex(frame)}`))
+    } catch (error) {
+      assert.ok(error instanceof BadFrame, `${error}`)
+      return 'refused'
+    }
+    return list
+  }
+  fc.assert(
+    fc.property(batches, (batch) => {
+      const bytes = encodeBatch(batch)
+      assert.deepEqual(
+        given((sink) => eachEvent(bytes, sink)),
+        given((sink) => decodeBatch(bytes, sink)),
+      )
+      assert.equal(
+        given((sink) => eachEvent(bytes.subarray(0, bytes.length - 1), sink)),
+        given((sink) => decodeBatch(bytes.subarray(0, bytes.length - 1), sink)),
+      )
+    }),
+  )
+  const newer = writeBatchHeader(new Writer(), { epoch: 1, number: 1, prev: 1, view: 1 })
+  assert.equal(
+    given((sink) => eachEvent(newer.array(1).uint(99).take(), sink)),
+    'refused',
   )
 })
 

@@ -115,6 +115,28 @@ t.test('growing at any place loses nothing', async (t) => {
   }
 })
 
+t.test('results share slabs, never bytes', async () => {
+  fc.assert(
+    fc.property(fc.array(fc.uint8Array({ maxLength: 2000 }), { maxLength: 40 }), (parts) => {
+      const writer = new Writer()
+      const taken = parts.map((part) => writer.raw(part).take())
+      assert.deepEqual(taken.map(hex), parts.map(hex))
+      // Whoever writes into a result of its own changes no other.
+      for (const [i, bytes] of taken.entries()) bytes.fill(i)
+      for (const [i, bytes] of taken.entries()) assert.ok(bytes.every((byte) => byte === i))
+    }),
+  )
+})
+
+t.test('finish gives the bytes themselves', async (t) => {
+  const writer = new Writer(1).str('a text that makes it grow').uint(300)
+  const length = writer.length
+  const bytes = writer.finish()
+  t.equal(bytes.length, length)
+  t.equal(hex(bytes.subarray(-3)), 'cd012c')
+  t.equal(bytes.buffer, writer.view().buffer)
+})
+
 t.test('another MessagePack implementation reads the same', async () => {
   const value = fc.oneof(
     fc.constant(null),

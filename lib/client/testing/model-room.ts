@@ -3,7 +3,8 @@
  */
 import type { ErrorCode } from '../../errors.ts'
 import type { RoomId, UserId } from '../../ids.ts'
-import { EVENT_KINDS, type NumberedFrame } from '../../protocol/frames.ts'
+import { EVENT_KINDS } from '../../protocol/events.ts'
+import type { NumberedFrame } from '../../protocol/frames.ts'
 import { Writer } from '../../protocol/writer.ts'
 
 export type ModelEvent = {
