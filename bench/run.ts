@@ -1,0 +1,111 @@
+/** `npm run bench -- SCENARIO [options]`: starts its own servers, loads them, verifies, measures. */
+import { type Machine, machine } from './measure/machine.ts'
+import { type BenchOptions, HELP, readOptions } from './options.ts'
+import { linesOf, linesOfJudged, type Round, saveResult, summarize } from './results.ts'
+import { isCorrect, judgedOf } from './row.ts'
+import { SCENARIOS } from './scenarios/all.ts'
+import type { Scenario } from './scenarios/scenario.ts'
+import { killAll } from './servers/process.ts'
+import { Stage } from './stage.ts'
+
+const say = (line: string): void => {
+  process.stderr.write(`${line}\n`)
+}
+
+/** Results; progress goes to stderr, and with --json all but the last line. */
+const tell = (options: BenchOptions, lines: readonly string[]): void => {
+  for (const line of lines) (options.json ? process.stderr : process.stdout).write(`${line}\n`)
+}
+
+type Run = { readonly rounds: readonly Round[]; readonly machine: Machine }
+
+const runRounds = async (scenario: Scenario, options: BenchOptions): Promise<Run> => {
+  const rounds: Round[] = []
+  let where: Machine | undefined
+  for (let round = 1; round <= options.rounds; round++) {
+    say(`round ${round} of ${options.rounds}`)
+    const stage = await Stage.open(
+      options,
+      { ...scenario.cast(options), resilient: false },
+      (line) => say(`  ${line}`),
+    )
+    try {
+      where ??= machine(await stage.parley.natsVersion())
+      const rows = await scenario.measure(stage, options, (line) => say(`  ${line}`))
+      const judged = judgedOf(await stage.finish({ history: false, settled: true }))
+      tell(options, [...rows.flatMap(linesOf), ...linesOfJudged(judged)])
+      rounds.push({ rows, judged })
+    } finally {
+      await stage.end()
+    }
+  }
+  return { rounds, machine: where! }
+}
+
+const report = (scenario: Scenario, options: BenchOptions, run: Run): boolean => {
+  const rows = summarize(run.rounds)
+  const main = scenario.main(rows)
+  const total = (pick: (round: Round) => number): number =>
+    run.rounds.reduce((sum, round) => sum + pick(round), 0)
+  const correct = run.rounds.every(({ judged }) => isCorrect(judged))
+  const invalid = [...new Set(rows.flatMap((row) => row.invalid))]
+  const { topology, durability, bytes, rounds, seconds, generators, seed } = options
+  const about = { topology, durability, bytes, rounds, seconds, generators, seed }
+  const result = {
+    scenario: scenario.name,
+    variant: main?.variant,
+    perServerCpuSecond: main?.perServerCpuSecond,
+    rate: main?.rate,
+    p50: main?.ack?.p50,
+    p99: main?.ack?.p99,
+    lost: total(({ judged }) => judged.lost),
+    duplicates: total(({ judged }) => judged.duplicates),
+    violations: total(({ judged }) => Object.values(judged.violations).reduce((a, b) => a + b, 0)),
+    ok: correct && invalid.length === 0,
+    invalid,
+    usPerMessage: main?.usPerMessage,
+    min: main?.perServerCpuSecondSpread.min,
+    max: main?.perServerCpuSecondSpread.max,
+    ...about,
+  }
+  if (options.rounds > 1) {
+    tell(options, [`median of ${options.rounds} rounds`, ...rows.flatMap(linesOf)])
+  }
+  if (options.save) {
+    const runs = rows.map((row) => {
+      const judged = run.rounds.map((round) => round.judged)
+      const kept = { ...about, ...row, judged, method: scenario.method, machine: run.machine }
+      return [`${row.variant} ${topology} ${durability} ${bytes}B`, kept] as const
+    })
+    say(`kept in ${saveResult(scenario.name, Object.fromEntries(runs))}`)
+  }
+  if (!correct) tell(options, ['FAILED: violations or problems, see above'])
+  if (options.json) process.stdout.write(`${JSON.stringify(result)}\n`)
+  return result.ok
+}
+
+const main = async (): Promise<void> => {
+  const options = readOptions(process.argv.slice(2))
+  const scenario = SCENARIOS.find(({ name }) => name === options.scenario)
+  if (scenario === undefined) {
+    say(HELP)
+    for (const { name, doc } of SCENARIOS) say(`  ${name.padEnd(10)} ${doc}`)
+    process.exitCode = options.scenario === '' ? 0 : 1
+    return
+  }
+  if (!report(scenario, options, await runRounds(scenario, options))) process.exitCode = 1
+}
+
+for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+  process.once(signal, () => {
+    killAll()
+    process.exit(130)
+  })
+}
+
+try {
+  await main()
+} catch (error) {
+  say(error instanceof Error ? error.message : String(error))
+  process.exitCode = 1
+}
