@@ -2,6 +2,7 @@
 import { once } from 'node:events'
 import { connect } from 'node:net'
 import t from 'tap'
+import { Api } from './api.ts'
 import { API_DEFAULTS } from './config.ts'
 import { callAt, NO_LIMITS, PASSWORD, register, startTestApi } from './fixture.ts'
 
@@ -264,6 +265,16 @@ t.test('no password or token is ever logged', async (t) => {
   for (const secret of [PASSWORD, 'guess guess', accessToken, refreshToken]) {
     t.notOk(text.includes(secret))
   }
+})
+
+t.test('a port that is taken is refused, with the reason', async (t) => {
+  const config = { ...api.parts.config, port: Number(new URL(api.url).port) }
+  const second = new Api({ ...api.parts, config })
+  await t.rejects(second.start(new AbortController().signal), {
+    code: 'unavailable',
+    message: /is taken/,
+  })
+  await second.drain(0)
 })
 
 t.test('a store that fails is a refusal, and draining ends even idle connections', async (t) => {

@@ -304,6 +304,11 @@ export const directoryContract = async (t: Test, store: DirectoryStore): Promise
       t.match(await store.rotate(again, NOW), REFUSED)
       t.match(await store.standing(user, first.device), { removed: true })
     }
+    const { user, first } = await made('quirin')
+    const turn = { device: first.device, n: 1, hash: first.refresh.hash, attempt: hash() }
+    await store.rotate({ ...turn, next: refresh(2) }, NOW)
+    t.match(await store.rotate({ ...turn, next: refresh(2) }, NOW), REFUSED, 'another answer')
+    t.match(await store.standing(user, first.device), { removed: true })
   })
 
   await t.test('refresh tokens that are expired or were never given are refused', async (t) => {
