@@ -69,6 +69,8 @@ export const change = (
     hint = undefined
     const value = next(entry)
     if (value === undefined) return entry
+    // Nobody waits any more: what was decided then must not be written now.
+    signal.throwIfAborted()
     const revision = await bucket.cas(key, value, entry?.revision ?? 0)
     return revision === undefined ? again : { key, value, revision }
   })

@@ -11,6 +11,7 @@ import { createLog } from '../log.ts'
 import { BEAT } from '../subjects.ts'
 import { eventually } from '../testing/eventually.ts'
 import { startNats } from '../testing/servers/nats.ts'
+import { Membership } from './membership.ts'
 import { type Claiming, Placement, type Timing } from './placement.ts'
 
 const PARTITIONS = 12
@@ -43,6 +44,8 @@ class TestHost {
   /** Its own words do not reach it, nor do those of others. */
   deaf = false
   readonly bus: Nats
+  /** Its connection came back. */
+  gap: () => void = () => undefined
   readonly #log: FakeLog
 
   constructor(bus: Nats, log: FakeLog, name: string, given: Given) {
@@ -50,6 +53,12 @@ class TestHost {
     this.#log = log
     this.incarnation = given.incarnation ?? newIncarnation()
     const nats: Nats = Object.create(bus, {
+      onGap: {
+        value: (callback: () => void) => {
+          this.gap = callback
+          return bus.onGap(callback)
+        },
+      },
       bucket: { value: async (name: BucketName) => this.#slow(await bus.bucket(name)) },
       publish: {
         value: (subject: string, data: Uint8Array) => {
@@ -161,6 +170,7 @@ const stage = async (t: Test) => {
   const owners = await own.bucket('owners')
   const cluster = await own.bucket('cluster')
   return {
+    bus,
     server,
     log,
     owners,
@@ -297,6 +307,63 @@ t.test('O1 a host that does not hear itself suspects nobody', async (t) => {
   t.ok(three.lines.some((line) => line.includes('placement.suspected')))
 })
 
+t.test('O1 a host whose connection comes and goes suspects nobody', async (t) => {
+  const { host } = await stage(t)
+  const [one, two] = await Promise.all(['one', 'two'].map((name) => host(name)))
+  await served(one!, two!)
+  const shaky = setInterval(() => one!.gap(), FAST.suspicion! / 4)
+  t.teardown(() => clearInterval(shaky))
+  two!.paused = true
+  const three = await host('three')
+  const suspected = (its: TestHost) => its.lines.some((line) => line.includes('suspected'))
+  await eventually('somebody else sees it', () => suspected(three), { within: 15_000 })
+  t.notOk(suspected(one!))
+})
+
+t.test('O2 who was replaced does not write itself back', async (t) => {
+  const { bus, members } = await stage(t)
+  const join = async () => {
+    const incarnation = newIncarnation()
+    const life = new AbortController()
+    t.teardown(() => life.abort())
+    const membership = new Membership({
+      nats: await bus(),
+      clock: systemClock,
+      identity: { incarnation, host: 'one' },
+      exclusive: false,
+      suspicionMs: 60_000,
+      log: createLog({ level: 'error', format: 'json', destination: { write: () => undefined } }),
+      pace: { random: Math.random, failed: () => undefined },
+      life: life.signal,
+      starting: () => [],
+      changed: () => undefined,
+    })
+    await membership.join()
+    return { membership, incarnation }
+  }
+  const old = await join()
+  const fresh = await join()
+  await old.membership.drain(within())
+  t.ok(old.membership.superseded)
+  t.match(await members(), { view: 2, hosts: [{ incarnation: fresh.incarnation }] })
+  await old.membership.leave(within())
+  t.equal((await members()).hosts.length, 1)
+})
+
+t.test('O2 a host that was replaced while it was paused does not come back', async (t) => {
+  const { host, members } = await stage(t)
+  const old = await host('one')
+  await served(old)
+  old.paused = true
+  const draining = old.placement.drain(within()).catch(() => undefined)
+  const fresh = await host('one', { timing: PATIENT })
+  old.paused = false
+  await draining
+  await eventually('the old one knows', () => old.superseded)
+  t.match((await members()).hosts, [{ incarnation: fresh.incarnation, draining: false }])
+  t.equal((await members()).hosts.length, 1)
+})
+
 t.test('O2 a host that was taken for dead joins again', async (t) => {
   const { host, members } = await stage(t)
   const [one, two] = await Promise.all(['one', 'two'].map((name) => host(name)))
@@ -368,6 +435,9 @@ t.test('O2 a draining host claims nothing, and is nobody’s successor', async (
   await two.give(0)
   t.equal(two.placement.ownerOf(0)?.successor, undefined)
   await eventually('handed to nobody, it is free', () => two.holds.has(0))
+  await two.give(1, one.incarnation)
+  await eventually('handed to one that drains, too', () => two.holds.has(1))
+  t.equal(one.claims.length, 0)
 })
 
 t.test('O2 handed to a host that has died, it is taken by another', async (t) => {
