@@ -1,6 +1,6 @@
 /** How far a stream may be trimmed (contracts L0), as pure decisions. Positions are stream sequences. */
 
-/** Of one LOG stream and its partitions, in the same order; undefined = there is none. */
+/** Of one LOG stream and its partitions, in the same order; undefined or 0 = there is none. */
 export type LogPositions = {
   readonly checkpoints: readonly (number | undefined)[]
   /** Of the projections that are registered: a missing one counts as 0. */

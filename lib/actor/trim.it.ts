@@ -5,11 +5,12 @@ import { shape } from '../../nats/shape.ts'
 import { parseAppendReply } from '../bus/bus.ts'
 import { toJson } from '../bus/cluster.ts'
 import { connectNats } from '../bus/nats.ts'
+import { checkpointKey, inboxFloorKey } from '../bus/positions.ts'
 import { createLog } from '../log.ts'
 import { inboxSubject, logSubject } from '../subjects.ts'
 import { eventually } from '../testing/eventually.ts'
 import { startNats } from '../testing/servers/nats.ts'
-import { checkpointKey, inboxFloorKey, Trimmer } from './trim.ts'
+import { Trimmer } from './trim.ts'
 
 const PARTITIONS = 4
 const STREAMS = 2
@@ -62,9 +63,9 @@ const stage = async (t: Test, { logBytes = 64 << 20, serves = [0, 1, 2, 3] }: Gi
     last,
     append,
     checkpoint: (p: number, position: number) =>
-      checkpoints.put(checkpointKey(p), toJson({ position })),
+      checkpoints.put(checkpointKey(p), toJson(position)),
     inboxFloor: (p: number, position: number) =>
-      checkpoints.put(inboxFloorKey(p), toJson({ position })),
+      checkpoints.put(inboxFloorKey(p), toJson(position)),
     floor: (name: string, k: number, position: number) =>
       checkpoints.put(`floor.${name}.${k}`, toJson(position)),
     register: (...names: string[]) => cluster.put('projections', toJson(names)),

@@ -6,8 +6,9 @@
  * Owns: nothing but what it last saw of the streams.
  */
 import { setTimeout as pause } from 'node:timers/promises'
-import type { Bucket, Nats, StreamState } from '../bus/bus.ts'
+import type { Nats, StreamState } from '../bus/bus.ts'
 import { fromJson } from '../bus/cluster.ts'
+import { checkpointKey, inboxFloorKey, Positions } from '../bus/positions.ts'
 import type { Clock } from '../clock.ts'
 import type { Log } from '../log.ts'
 import { logSubject, streamOf } from '../subjects.ts'
@@ -21,10 +22,7 @@ export const FULL = 0.8
 /** Reads at once. */
 const AT_ONCE = 16
 
-/** KV `checkpoints`: of partition `p`, and of the inbox of `p`, each `{position}`. */
-export const checkpointKey = (p: number): string => `log.${p}`
-export const inboxFloorKey = (p: number): string => `inbox.${p}`
-/** KV `cluster`: a JSON array of names. KV `checkpoints`: how far each has come, a JSON number. */
+/** KV `cluster`: a JSON array of names. KV `checkpoints`: how far each has come. */
 const PROJECTIONS_KEY = 'projections'
 const floorKey = (projection: string, stream: number): string => `floor.${projection}.${stream}`
 /** Counts even before it is registered: what it has not stored is nowhere else. */
@@ -134,10 +132,8 @@ export class Trimmer {
 
   async #trim(k: number, seen: Seen): Promise<void> {
     const { streams } = this.#options
-    const checkpoints = await this.#options.nats.bucket('checkpoints')
-    const inboxFloors = await inTurn(this.#partitions(k), (p) =>
-      position(checkpoints, inboxFloorKey(p)),
-    )
+    const kept = await this.#kept()
+    const inboxFloors = await inTurn(this.#partitions(k), (p) => kept.read(inboxFloorKey(p)))
     const targets = trimTargets({ ...(await this.#positions(k)), inboxFloors })
     await this.#purge(streamOf('LOG', k, streams), seen.log, targets.log)
     await this.#purge(streamOf('INBOX', k, streams), seen.inbox, targets.inbox)
@@ -189,17 +185,21 @@ export class Trimmer {
     const { nats, streams } = this.#options
     const stream = streamOf('LOG', k, streams)
     const partitions = this.#partitions(k)
-    const [cluster, kept] = await Promise.all([nats.bucket('cluster'), nats.bucket('checkpoints')])
+    const [cluster, kept] = await Promise.all([nats.bucket('cluster'), this.#kept()])
     const entry = await cluster.get(PROJECTIONS_KEY)
     const registered = entry?.value === undefined ? [] : fromJson<string[]>(entry.value)
     const projections = [...new Set([HISTORY, ...registered])]
-    const floors = await inTurn(projections, (name) => position(kept, floorKey(name, k)))
-    const checkpoints = await inTurn(partitions, (p) => position(kept, checkpointKey(p)))
+    const floors = await inTurn(projections, (name) => kept.read(floorKey(name, k)))
+    const checkpoints = await inTurn(partitions, (p) => kept.read(checkpointKey(p)))
     const lastRecords = await inTurn(
       partitions,
       async (p) => (await nats.streams.last(stream, logSubject(p)))?.seq,
     )
     return { floors, checkpoints, lastRecords }
+  }
+
+  async #kept(): Promise<Positions> {
+    return new Positions(await this.#options.nats.bucket('checkpoints'))
   }
 
   /** Those of stream k, the lowest first. */
@@ -218,13 +218,4 @@ const inTurn = async <T, R>(items: readonly T[], ask: (item: T) => Promise<R>): 
     results.push(...(await Promise.all(items.slice(i, i + AT_ONCE).map(ask))))
   }
   return results
-}
-
-/** Undefined when there is none; what is not a position counts as none. */
-const position = async (bucket: Bucket, key: string): Promise<number | undefined> => {
-  const value = (await bucket.get(key))?.value
-  if (value === undefined) return undefined
-  const found = fromJson<number | { position?: number } | null>(value)
-  const its = typeof found === 'number' ? found : found?.position
-  return Number.isSafeInteger(its) ? its : undefined
 }
