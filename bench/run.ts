@@ -1,5 +1,7 @@
 /** `npm run bench -- SCENARIO [options]`: starts its own servers, loads them, verifies, measures. */
+import { runKill } from './chaos/kill.ts'
 import { type Machine, machine } from './measure/machine.ts'
+import { spread } from './measure/rounds.ts'
 import { type BenchOptions, HELP, readOptions } from './options.ts'
 import { linesOf, linesOfJudged, type Round, saveResult, summarize } from './results.ts'
 import { isCorrect, judgedOf } from './row.ts'
@@ -16,6 +18,8 @@ const say = (line: string): void => {
 const tell = (options: BenchOptions, lines: readonly string[]): void => {
   for (const line of lines) (options.json ? process.stderr : process.stdout).write(`${line}\n`)
 }
+
+const KILL = 'kill'
 
 type Run = { readonly rounds: readonly Round[]; readonly machine: Machine }
 
@@ -84,12 +88,50 @@ const report = (scenario: Scenario, options: BenchOptions, run: Run): boolean =>
   return result.ok
 }
 
+/** One JSON line: {"scenario":"kill","faultsLanded",…}. */
+const reportKill = async (options: BenchOptions): Promise<boolean> => {
+  const { rate, faults, faultsLanded, settled, judged } = await runKill(options, say)
+  const took = faults.flatMap(({ normalMs }) => (normalMs === undefined ? [] : [normalMs]))
+  const normal = took.length === 0 ? undefined : spread(took)
+  // A run in which no fault landed counts as not run.
+  const ok =
+    isCorrect(judged) &&
+    settled &&
+    faultsLanded > 0 &&
+    faults.every((one) => one.normalMs !== undefined)
+  const { topology, durability, seed } = options
+  const { acked, delivered, lost, duplicates, sessionsLost } = judged
+  const result = {
+    scenario: KILL,
+    ...{ faults: faults.length, faultsLanded, acked, delivered, lost, duplicates },
+    violations: Object.values(judged.violations).reduce((a, b) => a + b, 0),
+    ...{ normalMs: normal, settled, ok, sessionsLost, rate, topology, durability, seed },
+  }
+  tell(options, linesOfJudged(judged))
+  if (options.save) {
+    const where = machine('see dm-max')
+    const kept = { ...result, faults, judged, machine: where }
+    say(`kept in ${saveResult(KILL, { [`${topology} ${durability} seed ${seed}`]: kept })}`)
+  }
+  if (!ok) tell(options, ['FAILED'])
+  if (options.json) process.stdout.write(`${JSON.stringify(result)}\n`)
+  return ok
+}
+
 const main = async (): Promise<void> => {
   const options = readOptions(process.argv.slice(2))
+  if (options.scenario === KILL) {
+    if (!(await reportKill(options))) process.exitCode = 1
+    return
+  }
   const scenario = SCENARIOS.find(({ name }) => name === options.scenario)
   if (scenario === undefined) {
     say(HELP)
-    for (const { name, doc } of SCENARIOS) say(`  ${name.padEnd(10)} ${doc}`)
+    const kill = {
+      name: KILL,
+      doc: 'kill -9 of each process under load: nothing acked is lost: --rate 4000 --faults 12',
+    }
+    for (const { name, doc } of [...SCENARIOS, kill]) say(`  ${name.padEnd(10)} ${doc}`)
     process.exitCode = options.scenario === '' ? 0 : 1
     return
   }

@@ -4,7 +4,7 @@
  */
 import { setTimeout as pause } from 'node:timers/promises'
 import type { SeededUser } from '../../lib/api/seed.ts'
-import { ERRORS, errorByNumber } from '../../lib/errors.ts'
+import { ERRORS, errorByNumber, ParleyError } from '../../lib/errors.ts'
 import type { RoomId } from '../../lib/ids.ts'
 import {
   type AnyFrame,
@@ -120,7 +120,7 @@ export class Device implements Listener {
     }
   }
 
-  /** Asks and waits for the reply. Rejects on an error frame, on the end of the connection and after 30 s. */
+  /** Asks and waits for the reply. Rejects with a ParleyError on an error frame, on the end of the connection and after 30 s. */
   async ask<N extends FrameName>(name: N, fields: Omit<Frame<N>, 'req'>): Promise<AnyFrame> {
     const connection = this.#connection
     if (connection?.isOpen !== true) throw new Error('not connected')
@@ -134,7 +134,8 @@ export class Device implements Listener {
       outgoing.flush()
       const frame = await promise
       if (frame.name !== 'error') return frame
-      throw new Error(`${name}: ${errorByNumber(frame.code)} ${frame.detail}`)
+      const { code, detail, retryAfter: retryAfterMs } = frame
+      throw new ParleyError(errorByNumber(code), { detail: `${name}: ${detail}`, retryAfterMs })
     } finally {
       clearTimeout(timer)
       this.#asked.delete(req)
@@ -168,11 +169,7 @@ export class Device implements Listener {
     const view = this.#viewOf(event)
     if (view === undefined) return
     const fresh = this.#load.saw(view, event)
-    if (event.seq === view.next && event.time < view.time) {
-      this.#load.check.position(`time in ${view.room}`, view.time)
-      this.#load.check.position(`time in ${view.room}`, event.time)
-    }
-    if (fresh) view.time = Math.max(view.time, event.time)
+    if (fresh) view.reader.time(event.seq, event.time)
     view.advance(event.seq)
     if (view.behind) this.#heal(view)
   }

@@ -1,4 +1,6 @@
 /** The end of a run: what is missing is fetched, histories are read, and the invariants give their verdict. */
+import { setTimeout as pause } from 'node:timers/promises'
+import { ParleyError } from '../../lib/errors.ts'
 import { EVENT_KINDS } from '../../lib/protocol/events.ts'
 import { LIMITS } from '../../lib/protocol/frames.ts'
 import type { Reader } from '../../lib/testing/invariants.ts'
@@ -11,6 +13,8 @@ import type { RoomView } from './room-view.ts'
 import { laneIn, nIn, textAt } from './tag.ts'
 
 const AT_ONCE = 8
+const TRIES = 50
+const AGAIN_MS = 100
 
 export const judge = async (
   load: Load,
@@ -70,12 +74,26 @@ const readHistory = async (
   })
   for (;;) {
     const from = next
-    const { room } = view
-    const page = await device.ask('fetch', { room, from, limit: LIMITS.pageEvents, back: false })
+    const page = await patiently(() => {
+      const { room } = view
+      return device.ask('fetch', { room, from, limit: LIMITS.pageEvents, back: false })
+    })
     if (page.name !== 'page') throw new Error(`a ${page.name} for a page`)
     for (const frame of page.events) pages.scan(frame)
     if (next > page.head) return
     if (next === from) throw new Error(`the page from ${from} is empty, the head is ${page.head}`)
+  }
+}
+
+/** Again while the refusal is only for now. */
+const patiently = async <T>(ask: () => Promise<T>): Promise<T> => {
+  for (let tries = 1; ; tries++) {
+    try {
+      return await ask()
+    } catch (error) {
+      if (tries === TRIES || !(error instanceof ParleyError && error.canRetry)) throw error
+      await pause(Math.max(error.retryAfterMs, AGAIN_MS))
+    }
   }
 }
 
@@ -85,4 +103,5 @@ const show = (load: Load, reader: Reader, event: SeenEvent): void => {
   const lane = at === undefined ? undefined : load.lanes[laneIn(bytes, at)]
   if (at === undefined || lane === undefined) reader.sawParts(seq, high, low)
   else reader.sawParts(seq, high, low, lane.check, nIn(bytes, at))
+  reader.time(seq, event.time)
 }

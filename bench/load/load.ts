@@ -59,7 +59,6 @@ export class Load {
   #due = 0
   #from = Number.POSITIVE_INFINITY
   #to = Number.POSITIVE_INFINITY
-  #generation = 0
 
   constructor(plan: LoadPlan) {
     this.plan = plan
@@ -106,7 +105,6 @@ export class Load {
   }
 
   go(pace: Pace): void {
-    this.#generation++
     if (pace.kind === 'closed') {
       this.closedLoop = true
       for (const lane of this.lanes) {
@@ -122,11 +120,9 @@ export class Load {
 
   /** Times are drawn ahead of what happens: a slow server delays no send, it only makes it late. */
   #goOpen(rate: number): void {
-    const generation = this.#generation
     const meanUs = 1e6 / rate
     let due = nowUs() + this.random.gap(meanUs)
     this.#metronome.start(due, () => {
-      if (generation !== this.#generation) return undefined
       const now = nowUs()
       while (due <= now) {
         const lane = this.lanes[this.random.below(this.lanes.length)]!
@@ -220,7 +216,7 @@ export class Load {
 
   /** No new sends; true when all that were due are done within `withinMs`; otherwise what waits is dropped. */
   async stop(withinMs: number): Promise<boolean> {
-    this.#generation++
+    this.#metronome.stop()
     this.closedLoop = false
     if (await this.settle(withinMs)) return true
     for (const lane of this.lanes) this.#due -= lane.dropWaiting()

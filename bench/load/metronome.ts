@@ -17,7 +17,7 @@ export class Metronome {
     due: new Float64Array(new SharedArrayBuffer(8)),
   }
   readonly #worker: Worker
-  #running = false
+  #run = 0
 
   constructor() {
     const here = new URL('./metronome-thread.ts', import.meta.url)
@@ -25,28 +25,34 @@ export class Metronome {
     this.#worker.unref()
   }
 
-  /** Calls `tick` at `firstUs`, then at whatever time it answers, until that is undefined. Late ticks are not made up. */
+  /**
+   * Calls `tick` at `firstUs`, then at whatever time it answers, until that is undefined or something else is started.
+   * Late ticks are not made up for: `tick` finds out what is due.
+   */
   start(firstUs: number, tick: () => number | undefined): void {
-    if (this.#running) throw new Error('the metronome runs')
-    this.#running = true
+    const run = ++this.#run
     const { words } = this.#shared
-    const next = (dueUs: number | undefined): void => {
-      if (dueUs === undefined) {
-        this.#running = false
-        return
-      }
+    const wake = (): void => {
+      if (run === this.#run) wait(tick())
+    }
+    const wait = (dueUs: number | undefined): void => {
+      if (dueUs === undefined) return
       // Even if the time has passed: sockets must have their turn.
       if (dueUs <= nowUs()) {
-        setImmediate(() => next(tick()))
+        setImmediate(wake)
         return
       }
       const rung = Atomics.load(words, RUNG)
       this.#ask(dueUs)
-      const wake = Atomics.waitAsync(words, RUNG, rung)
-      if (wake.async) void wake.value.then(() => next(tick()))
-      else setImmediate(() => next(tick()))
+      const rings = Atomics.waitAsync(words, RUNG, rung)
+      if (rings.async) void rings.value.then(wake)
+      else setImmediate(wake)
     }
-    next(firstUs)
+    wait(firstUs)
+  }
+
+  stop(): void {
+    this.#run++
   }
 
   #ask(dueUs: number): void {

@@ -12,8 +12,6 @@ export class RoomView {
   head = 0
   /** A fetch is on its way. */
   fetching = false
-  /** Time of the newest event, ms. */
-  time = 0
   readonly #id: Uint8Array
 
   constructor(room: RoomId, check: RoomCheck, reader: Reader) {

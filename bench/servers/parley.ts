@@ -30,6 +30,8 @@ export type ParleyOptions = {
 
 const ENTRY = fileURLToPath(new URL('../../cmd/parley.ts', import.meta.url))
 const START_MS = 120_000
+const POLL_MS = 100
+const MOST_STARTS = 20
 const HOST = '127.0.0.1'
 
 /** No limit of a well-behaved deployment may stand in the way of a load. */
@@ -100,16 +102,23 @@ export class Parley {
   /** The process with everything but (in `split`) the gateway; resolves when it serves. */
   async startHost(): Promise<void> {
     const { topology } = this.#options
-    const host = this.#spawn('host', topology === 'split' ? ['up', '--no-gateway'] : ['up'])
-    this.#host = host
-    await serving(host, () => isReady(this.#apiPort))
-    if (topology === 'one') await serving(host, () => listens(this.address.port))
+    const args = topology === 'split' ? ['up', '--no-gateway'] : ['up']
+    const start = () => {
+      this.#host = this.#spawn('host', args)
+      return this.#host
+    }
+    await untilServing(start, async () => {
+      const ready = await isReady(this.#apiPort)
+      return ready && (topology === 'split' || (await listens(this.address.port)))
+    })
   }
 
   async startGateway(): Promise<void> {
-    const gateway = this.#spawn('gateway', ['gateway'])
-    this.#gateway = gateway
-    await serving(gateway, () => listens(this.address.port))
+    const start = () => {
+      this.#gateway = this.#spawn('gateway', ['gateway'])
+      return this.#gateway
+    }
+    await untilServing(start, () => listens(this.address.port))
   }
 
   /** The process of a role; undefined while it is not there. */
@@ -189,12 +198,25 @@ const isZombie = (pid: number): boolean => {
   }
 }
 
-const serving = async (child: ServerProcess, check: () => Promise<boolean>): Promise<void> => {
+/** As a supervisor does it: a process that ends before it serves, because another is down, is started again. */
+const untilServing = async (
+  start: () => ServerProcess,
+  check: () => Promise<boolean>,
+): Promise<void> => {
+  let child = start()
+  let starts = 1
   try {
-    await eventually(`${child.role} serves`, async () => !child.isAlive || (await check()), {
-      within: START_MS,
-      every: 20,
-    })
+    await eventually(
+      `${child.role} serves`,
+      async () => {
+        if (!child.isAlive) {
+          if (starts++ === MOST_STARTS) return true
+          child = start()
+        }
+        return check()
+      },
+      { within: START_MS, every: POLL_MS },
+    )
   } catch (error) {
     throw new Error(`${(error as Error).message}\n${child.tail}`)
   }

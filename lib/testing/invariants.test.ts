@@ -263,6 +263,14 @@ const PLANTED: readonly { what: string; rule: Rule; plant: (scene: Scene) => voi
     },
   },
   {
+    what: 'time that fell within a room',
+    rule: 'position',
+    plant: ({ bert }) => {
+      bert.time(2, 1000)
+      bert.time(3, 999)
+    },
+  },
+  {
     what: 'a sequence that is none',
     rule: 'order',
     plant: ({ room }) => {
@@ -316,6 +324,10 @@ t.test('what clients and servers may do is no violation', async (t) => {
   t.same(late.missing(), { first: 2, last: 3 })
   for (const seq of [2, 3, 4, 5, 6]) late.saw(seq, idOf(seq))
   t.equal(late.missing(), undefined)
+  // Time stands still, and what comes late is older.
+  late.time(4, 1000)
+  late.time(2, 900)
+  late.time(5, 1000)
   // A member from the middle, one until the middle, and one who is shown a skip range for what is hidden.
   const added = room.reader('carl', { from: 4 })
   for (const seq of [4, 5, 6]) added.saw(seq, idOf(seq))

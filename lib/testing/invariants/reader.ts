@@ -10,6 +10,8 @@ export class Reader {
   readonly #strict: boolean
   readonly #got = new Ranges()
   #until = MOST
+  #newest = 0
+  #newestMs = 0
   delivered = 0
   repeats = 0
 
@@ -43,6 +45,17 @@ export class Reader {
     if (!this.#take(seq, seq)) return false
     this.delivered++
     return true
+  }
+
+  /** When an event happened, ms: time never falls within a room. What comes late is not compared. */
+  time(seq: number, ms: number): void {
+    if (seq < this.#newest) return
+    if (ms < this.#newestMs) {
+      const fell = `the time of ${seq} is ${ms}, that of ${this.#newest} ${this.#newestMs}`
+      this.#ledger.report('position', this.#name, fell)
+    }
+    this.#newest = seq
+    this.#newestMs = ms
   }
 
   /** Events that are not shown to this reader, by the word of the server. */
