@@ -48,6 +48,8 @@ export type PartitionContext<State> = {
   /** Another owner has written with placement view `view`. */
   lost(p: number, view: number): void
   damaged(p: number, why: string): void
+  /** Something an operator should see. */
+  alarm(p: number, why: string): void
   doubt(p: number, code: number, text: string): void
   committed(p: number, records: number, bytes: number): void
   storeFailed(p: number, room: RoomId | undefined, cause: unknown): void

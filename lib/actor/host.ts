@@ -387,6 +387,7 @@ export class Host<Room, User> implements Service {
         this.#stop(p)
         this.placement.failed(p)
       },
+      alarm: (p, text) => log.error({ p, text }, 'partition.alarm'),
       doubt: (p, code, text) => {
         this.counts.doubts++
         log.debug({ p, code, text }, 'log.doubt')

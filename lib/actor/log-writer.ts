@@ -6,9 +6,10 @@
  * except by sequence to learn whose record stands where its own was to be.
  */
 
+import { setTimeout as pause } from 'node:timers/promises'
 import type { AppendReply, StoredMessage } from '../bus/bus.ts'
 import type { Clock } from '../clock.ts'
-import { decodeBatch } from '../protocol/records.ts'
+import { type BatchHeader, decodeHeader } from '../protocol/records.ts'
 
 export type LogPort = {
   /** Publishes with the expected last sequence of the subject; the answer comes to `LogWriter.reply`. */
@@ -24,6 +25,8 @@ export type LogEvents = {
   fenced(view: number): void
   /** The log contradicts itself: stop loudly. */
   damaged(why: string): void
+  /** Something an operator should see. */
+  alarm(why: string): void
   /** An attempt failed for now; said for metrics and logs. */
   doubt(code: number, text: string): void
 }
@@ -43,9 +46,10 @@ type Undecided = {
   attempt: number
   sentAt: number
   backoffMs: number
-  /** Since when the log says it is shorter than it was. */
-  shorterSince: number
-  busy: boolean
+  /** Since when every answer says that the log is shorter than it was. */
+  shorterSince: number | undefined
+  /** The log is being read for it. */
+  reading: boolean
 }
 
 export class LogWriter {
@@ -96,8 +100,8 @@ export class LogWriter {
       attempt: 0,
       sentAt: now,
       backoffMs: BACKOFF_MIN_MS,
-      shorterSince: 0,
-      busy: false,
+      shorterSince: undefined,
+      reading: false,
     }
     this.#port.append(bytes, this.#last, number, 0)
   }
@@ -112,8 +116,9 @@ export class LogWriter {
     } else if (reply.code === WRONG_LAST && reply.last !== undefined && reply.last > this.#last) {
       void this.#whoseIs(batch, reply.last)
     } else {
-      if (reply.code === WRONG_LAST) this.#suspectDamage(batch)
       this.#events.doubt(reply.code, reply.text)
+      if (reply.code === WRONG_LAST) this.#suspectDamage(batch, reply.text)
+      else batch.shorterSince = undefined
       this.#retry(batch)
     }
   }
@@ -121,7 +126,7 @@ export class LogWriter {
   /** To be called every 100 ms or so, and after a reconnect with `lost`: what was in flight may be gone (L8). */
   pulse(lost = false): void {
     const batch = this.#batch
-    if (batch === undefined || batch.busy || this.#timer !== undefined) return
+    if (batch === undefined || this.#timer !== undefined) return
     if (lost || this.#clock.monotonic() - batch.sentAt >= NO_REPLY_MS) {
       this.#events.doubt(0, 'no reply')
       this.#again(batch)
@@ -144,43 +149,46 @@ export class LogWriter {
 
   /** L7: a record stands where ours was expected; is it ours? */
   async #whoseIs(batch: Undecided, seq: number): Promise<void> {
-    if (batch.busy) return
-    batch.busy = true
+    if (batch.reading) return
+    batch.reading = true
     const found = await this.#read(batch, seq)
-    batch.busy = false
+    batch.reading = false
     if (this.#batch !== batch || this.#stopped) return
     if (found === undefined) {
       this.#again(batch)
       return
     }
-    const record = decodeBatch(found.data)
-    if (record.epoch === this.#epoch && record.number === batch.number) {
-      this.#commitAt(batch, seq)
-    } else if (record.epoch === this.#epoch) {
+    const header = headerOf(found)
+    if (header?.epoch !== this.#epoch) {
       this.stop()
-      this.#events.damaged(
-        `batch ${record.number} of our epoch at ${seq}, ${batch.number} expected`,
-      )
+      this.#events.fenced(header?.view ?? 0)
+    } else if (header.number === batch.number) {
+      this.#commitAt(batch, seq)
     } else {
       this.stop()
-      this.#events.fenced(record.view)
+      this.#events.damaged(
+        `batch ${header.number} of our epoch at ${seq}, ${batch.number} expected`,
+      )
     }
   }
 
+  /** Undefined when it is not to be had: publishing again is always right, and tells more than a slow replica. */
   async #read(batch: Undecided, seq: number): Promise<StoredMessage | undefined> {
     for (let tries = 0; tries < READ_TRIES && this.#batch === batch; tries++) {
-      // A replica that does not answer is as good as one that lacks the record.
-      const found = await this.#port.get(seq).catch(() => undefined)
+      const found = await this.#port.get(seq).catch(() => 'failed' as const)
+      if (found === 'failed') return undefined
       if (found !== undefined) return found
-      await new Promise((resolve) => setTimeout(resolve, READ_PAUSE_MS))
+      await pause(READ_PAUSE_MS)
     }
     return undefined
   }
 
-  #suspectDamage(batch: Undecided): void {
+  #suspectDamage(batch: Undecided, text: string): void {
     const now = this.#clock.monotonic()
-    if (batch.shorterSince === 0) batch.shorterSince = now
-    else if (now - batch.shorterSince > DAMAGE_MS) {
+    if (batch.shorterSince === undefined) {
+      batch.shorterSince = now
+      this.#events.alarm(`the log ends before ${this.#last}: ${text}`)
+    } else if (now - batch.shorterSince > DAMAGE_MS) {
       this.stop()
       this.#events.damaged('the log ends before a record that it had acknowledged')
     }
@@ -188,17 +196,26 @@ export class LogWriter {
 
   #retry(batch: Undecided): void {
     if (this.#timer !== undefined || this.#stopped) return
-    const pause = batch.backoffMs * (0.5 + this.#random())
+    const wait = batch.backoffMs * (0.5 + this.#random())
     batch.backoffMs = Math.min(batch.backoffMs * 2, BACKOFF_MAX_MS)
     this.#timer = setTimeout(() => {
       this.#timer = undefined
       if (this.#batch === batch) this.#again(batch)
-    }, pause)
+    }, wait)
   }
 
   #again(batch: Undecided): void {
     batch.attempt++
     batch.sentAt = this.#clock.monotonic()
     this.#port.append(batch.bytes, this.#last, batch.number, batch.attempt)
+  }
+}
+
+/** Undefined for what only a newer version can have written: certainly not we. */
+const headerOf = (message: StoredMessage): BatchHeader | undefined => {
+  try {
+    return decodeHeader(message.data)
+  } catch {
+    return undefined
   }
 }

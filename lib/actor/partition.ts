@@ -70,6 +70,7 @@ export class Partition<State> {
         committed: (seq, sentAt) => this.#committed(seq, sentAt),
         fenced: (view) => context.lost(p, view),
         damaged: (why) => context.damaged(p, why),
+        alarm: (why) => context.alarm(p, why),
         doubt: (code, text) => context.doubt(p, code, text),
       },
       context.clock,
