@@ -1,12 +1,8 @@
 /** `parley gateway`: client sockets in a process of their own. */
 import type { Command } from 'commander'
-import { connectNats } from '../lib/bus/nats.ts'
 import { createLog } from '../lib/log.ts'
 import { configOf, withSettings } from './options.ts'
-import { openNodeTokens } from './roles/api.ts'
-import { createNodeGateway } from './roles/gateway.ts'
 import { runService } from './roles/life.ts'
-import { shapeOf } from './roles/nats.ts'
 import { readRunInfo } from './roles/run-info.ts'
 
 export const registerGateway = (program: Command): void => {
@@ -16,18 +12,17 @@ export const registerGateway = (program: Command): void => {
   withSettings(command).action(async (options: Record<string, unknown>) => {
     const config = configOf(options)
     const log = createLog({ level: config.logLevel, format: config.logFormat })
+    const { openNodeGateway } = await import('./roles/gateway.ts')
     const urls = config.natsUrl.length > 0 ? config.natsUrl : readRunInfo(config.data)?.nats
     if (urls === undefined) {
       throw new Error(
         `Nothing runs in ${config.data}: start \`parley up --no-gateway\` there first, or give --nats-url.`,
       )
     }
-    const shape = await shapeOf(urls)
-    const nats = await connectNats({ servers: urls, name: 'parley gateway' })
-    const gateway = createNodeGateway(config, nats, shape, await openNodeTokens(config), log)
+    const { gateway, close } = await openNodeGateway(config, urls, log)
     await runService(gateway, log, config.drainSeconds, () => {
       process.stdout.write(`The gateway serves ${gateway.url}\n`)
     })
-    await nats.close()
+    await close()
   })
 }

@@ -1,5 +1,6 @@
 /** The command `parley`. */
 import { Command } from 'commander'
+import { registerChat } from './chat/chat.ts'
 import { registerConfig } from './config.ts'
 import { registerGateway } from './gateway.ts'
 import { registerSeed } from './seed.ts'
@@ -15,6 +16,7 @@ registerUp(program)
 registerGateway(program)
 registerSeed(program)
 registerConfig(program)
+registerChat(program)
 
 try {
   await program.parseAsync()

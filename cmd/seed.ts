@@ -1,16 +1,15 @@
 /** `parley seed`: many accounts at once, for benchmarks. */
 import type { Command } from 'commander'
 import { API_DEFAULTS } from '../lib/api/config.ts'
-import { seed } from '../lib/api/seed.ts'
 import { systemClock } from '../lib/clock.ts'
 import { configOf, withSettings } from './options.ts'
-import { openNodeTokens } from './roles/api.ts'
-import { openStores } from './roles/stores.ts'
 
 export const registerSeed = (program: Command): void => {
   const command = program
     .command('seed')
-    .description('make accounts without passwords in a data directory that nothing serves, for benchmarks')
+    .description(
+      'make accounts without passwords in a data directory that nothing serves, for benchmarks',
+    )
     .requiredOption('--users <count>', 'how many')
     .option('--prefix <text>', 'their handles are this and a number', 'seed')
     .option('--json', 'print one object a line: user, device, handle, accessToken, resumeToken')
@@ -18,12 +17,22 @@ export const registerSeed = (program: Command): void => {
     const config = configOf(options)
     const count = Number(options.users)
     if (!Number.isInteger(count) || count < 1 || count > 1e6) {
-      throw new Error(`--users must be a whole number from 1 to 1000000, not "${String(options.users)}"`)
+      throw new Error(
+        `--users must be a whole number from 1 to 1000000, not "${String(options.users)}"`,
+      )
     }
+    const { seed } = await import('../lib/api/seed.ts')
+    const { openStores } = await import('./roles/stores.ts')
+    const { openNodeTokens } = await import('./roles/tokens.ts')
     const stores = await openStores(config)
     try {
       const tokens = await openNodeTokens(config)
-      const parts = { clock: systemClock, config: API_DEFAULTS, directory: stores.directory, tokens }
+      const parts = {
+        clock: systemClock,
+        config: API_DEFAULTS,
+        directory: stores.directory,
+        tokens,
+      }
       const users = await seed(parts, count, String(options.prefix))
       if (options.json === true) {
         for (const user of users) process.stdout.write(`${JSON.stringify(user)}\n`)

@@ -4,7 +4,7 @@ import type { Command } from 'commander'
 import { createLog } from '../lib/log.ts'
 import { configOf, withSettings } from './options.ts'
 import { runService } from './roles/life.ts'
-import { type Node, openNode } from './roles/node.ts'
+import type { Node } from './roles/node.ts'
 import { removeRunInfo, writeRunInfo } from './roles/run-info.ts'
 
 const say = (line: string): void => {
@@ -31,6 +31,8 @@ export const registerUp = (program: Command): void => {
     const config = configOf(options)
     const withGateway = options.gateway !== false
     const log = createLog({ level: config.logLevel, format: config.logFormat })
+    // Loaded here: the commands of a person who chats need none of it, and start quicker.
+    const { openNode } = await import('./roles/node.ts')
     const node = await openNode(config, log, withGateway)
     await runService(node.service, log, config.drainSeconds, () => {
       writeRunInfo(config.data, {

@@ -1,5 +1,4 @@
 /** The HTTP role: accounts, devices, and where the gateways are. */
-import { join } from 'node:path'
 import { Api } from '../../lib/api/api.ts'
 import { API_DEFAULTS } from '../../lib/api/config.ts'
 import { Outbox } from '../../lib/api/outbox.ts'
@@ -13,14 +12,8 @@ import type { Log } from '../../lib/log.ts'
 import type { Metrics } from '../../lib/metrics.ts'
 import type { Service } from '../../lib/service.ts'
 import type { DirectoryStore } from '../../lib/store/directory/directory.ts'
-import { openTokens, TOKEN_DEFAULTS, type Tokens } from '../../lib/tokens/tokens.ts'
+import type { Tokens } from '../../lib/tokens/tokens.ts'
 import type { FixedShape } from '../../nats/shape.ts'
-
-export const openNodeTokens = (config: Config): Promise<Tokens> =>
-  openTokens(join(config.data, 'keys'), {
-    ...TOKEN_DEFAULTS,
-    accessTtlMs: config.accessMinutes * 60_000,
-  })
 
 export type ApiRole = {
   readonly outbox: Outbox

@@ -6,12 +6,13 @@ import type { Gateway } from '../../lib/gateway/gateway.ts'
 import type { Log } from '../../lib/log.ts'
 import { Metrics } from '../../lib/metrics.ts'
 import { type Service, serviceGroup } from '../../lib/service.ts'
-import { createApi, openNodeTokens } from './api.ts'
+import { createApi } from './api.ts'
 import { createNodeGateway } from './gateway.ts'
 import { createHost } from './host.ts'
 import { provisionStreams, startServers } from './nats.ts'
 import { createProjector } from './projector.ts'
 import { openStores } from './stores.ts'
+import { openNodeTokens } from './tokens.ts'
 
 export type Node = {
   readonly service: Service

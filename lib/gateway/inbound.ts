@@ -79,9 +79,10 @@ export class Inbound {
   }
 
   /** False when the device's rate does not admit the frame: it is told to wait, or is closed. */
-  #allowed(session: Session, req: number): boolean {
+  #allowed(session: Session, req: number, name?: ClientFrameName): boolean {
     const wait = this.#limits.frame(session)
-    if (wait === 0) return true
+    // A ping costs nothing but the token; refused, it would look like a gateway that is gone.
+    if (wait === 0 || (name === 'ping' && wait !== FLOOD)) return true
     if (wait === FLOOD) {
       if (session.step('flood') === 'close') this.#context.end(session, 'rate')
     } else this.#context.refuse(session, req, refuse('rate', undefined, wait))
@@ -94,7 +95,7 @@ export class Inbound {
     frame: { readonly req: number },
     bytes: Uint8Array,
   ): void {
-    if (!this.#allowed(session, frame.req)) return
+    if (!this.#allowed(session, frame.req, name)) return
     const event = name === 'hello' || name === 'ping' ? name : 'request'
     switch (session.step(event)) {
       case 'verify':
