@@ -9,6 +9,8 @@ export type Grant = {
   readonly refresh: string
   /** ms for which `access` is good, from when it was asked for. */
   readonly lifetime: number
+  /** As the server writes it; a refresh does not tell. */
+  readonly handle: string | undefined
 }
 export type Registration = {
   readonly handle: string
@@ -22,7 +24,11 @@ export type Person = { readonly user: UserId; readonly handle: string; readonly 
 
 export type Fetch = (url: string, init: RequestInit) => Promise<Response>
 
+type Fields = Record<string, unknown>
+
 const TIMEOUT = 10_000
+/** Where the time of the answer is put, ms by the server's clock. */
+const SERVER_TIME = ' time'
 
 const BY_STATUS: Record<number, ErrorCode> = {
   400: 'bad_request',
@@ -53,9 +59,13 @@ export class Api {
     return grantOf(await this.#call('POST', '/v1/login', { body }))
   }
 
-  /** Each refresh token works once; the grant holds the next. */
-  async refresh(refresh: string, signal?: AbortSignal): Promise<Grant> {
-    return grantOf(await this.#call('POST', '/v1/refresh', { body: { refresh }, signal }))
+  /**
+   * Each refresh token works once; the grant holds the next. With the same `attempt`, a random text, the same token may
+   * be used again when its answer was lost.
+   */
+  async refresh(refresh: string, attempt: string, signal?: AbortSignal): Promise<Grant> {
+    const body = { refreshToken: refresh, attempt }
+    return grantOf(await this.#call('POST', '/v1/refresh', { body, signal }))
   }
 
   async logout(access: string): Promise<void> {
@@ -65,9 +75,13 @@ export class Api {
   /** By exact handle. @throws ParleyError `not_found` */
   async person(handle: string, access: string): Promise<Person> {
     const answer = await this.#call('GET', `/v1/users/${encodeURIComponent(handle)}`, { access })
-    const user = parseUserId(answer.user)
-    if (user === undefined) throw misfit('a user')
-    return { user, handle: text(answer.handle) || handle, name: text(answer.name) }
+    return personOf(answer)
+  }
+
+  /** By id, at most 100; those that do not exist are left out. */
+  async people(users: readonly UserId[], access: string): Promise<Person[]> {
+    const answer = await this.#call('GET', `/v1/users?ids=${users.join(',')}`, { access })
+    return Array.isArray(answer.users) ? answer.users.map((one) => personOf(one ?? {})) : []
   }
 
   /** WebSocket addresses of gateways, the one to use first. */
@@ -81,13 +95,13 @@ export class Api {
     method: string,
     path: string,
     { body, access, signal }: { body?: object; access?: string; signal?: AbortSignal | undefined },
-  ): Promise<Record<string, unknown>> {
+  ): Promise<Fields> {
     const limit = AbortSignal.timeout(TIMEOUT)
     const headers: Record<string, string> = { accept: 'application/json' }
     if (body !== undefined) headers['content-type'] = 'application/json'
     if (access !== undefined) headers.authorization = `Bearer ${access}`
     let response: Response
-    let answer: Record<string, unknown>
+    let answer: Fields
     try {
       response = await this.#fetch(this.base + path, {
         method,
@@ -100,18 +114,19 @@ export class Api {
       if (signal?.aborted) throw signal.reason
       throw new ParleyError('unavailable', { cause, detail: `Cannot reach ${this.base}.` })
     }
-    if (response.ok) return answer
+    const date = Date.parse(response.headers.get('date') ?? '')
+    if (response.ok) return Number.isNaN(date) ? answer : { ...answer, [SERVER_TIME]: date }
     throw failure(response, answer)
   }
 }
 
 /** The error that an answer other than 2xx stands for: `code` of its body, else by its status. */
-const failure = (response: Response, answer: Record<string, unknown>): ParleyError => {
-  const said = text(answer.code)
+const failure = (response: Response, answer: Fields): ParleyError => {
+  const said = text(answer.error)
   const code = Object.hasOwn(ERRORS, said)
     ? (said as ErrorCode)
     : (BY_STATUS[response.status] ?? (response.status >= 500 ? 'unavailable' : 'bad_request'))
-  const detail = text(answer.detail) || text(answer.message)
+  const detail = text(answer.message)
   const seconds = Number(response.headers.get('retry-after'))
   const asked = typeof answer.retryAfterMs === 'number' ? answer.retryAfterMs : seconds * 1000
   return new ParleyError(code, {
@@ -122,10 +137,10 @@ const failure = (response: Response, answer: Record<string, unknown>): ParleyErr
 
 const text = (value: unknown): string => (typeof value === 'string' ? value : '')
 
-const objectOf = (json: string): Record<string, unknown> => {
+const objectOf = (json: string): Fields => {
   try {
     const value: unknown = JSON.parse(json)
-    return typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : {}
+    return typeof value === 'object' && value !== null ? (value as Fields) : {}
   } catch {
     return {}
   }
@@ -134,12 +149,20 @@ const objectOf = (json: string): Record<string, unknown> => {
 const misfit = (what: string): ParleyError =>
   new ParleyError('internal', { detail: `The API answered with something that is not ${what}.` })
 
-const grantOf = (answer: Record<string, unknown>): Grant => {
+const grantOf = (answer: Fields): Grant => {
   const user = parseUserId(answer.user)
   const device = parseDeviceId(answer.device)
-  const { access, refresh, expiresIn } = answer
+  const { accessToken: access, refreshToken: refresh, accessExpires } = answer
   if (user === undefined || device === undefined) throw misfit('a login')
   if (typeof access !== 'string' || typeof refresh !== 'string') throw misfit('a login')
-  const lifetime = typeof expiresIn === 'number' ? expiresIn * 1000 : 0
-  return { user, device, access, refresh, lifetime }
+  // Both by the server's clock: the local one may be wrong.
+  const time = Number(answer[SERVER_TIME] ?? Date.now())
+  const lifetime = typeof accessExpires === 'number' ? accessExpires - time : 0
+  return { user, device, access, refresh, lifetime, handle: text(answer.handle) || undefined }
+}
+
+const personOf = (answer: Fields): Person => {
+  const user = parseUserId(answer.user)
+  if (user === undefined) throw misfit('a user')
+  return { user, handle: text(answer.handle), name: text(answer.name) }
 }

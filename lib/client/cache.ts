@@ -15,6 +15,8 @@ export type Account = {
   readonly accessUntil: number
   /** Works once (Locks `tokens`). */
   readonly refresh: string
+  /** A refresh that was begun: the answer may have been lost, and asking the same again is no harm. */
+  readonly attempt?: string
 }
 
 /**

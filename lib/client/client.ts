@@ -1,6 +1,6 @@
 import { ParleyError } from '../errors.ts'
 import { dmId, newGroupId, parseUserId, type RoomId, type UserId } from '../ids.ts'
-import type { Grant, Login, Registration } from './api.ts'
+import type { Grant, Login, Person, Registration } from './api.ts'
 import type { Patience } from './ask.ts'
 import type { Account } from './cache.ts'
 import { Core } from './core.ts'
@@ -63,6 +63,18 @@ export class Client {
   /** Whether this client runs the outbox of its profile. */
   get outbox(): Hold {
     return this.#core.profile.hold
+  }
+
+  /** Opens the profile without connecting, and tells whether this client has its outbox. */
+  async open(): Promise<Hold> {
+    await this.#core.open()
+    return this.outbox
+  }
+
+  /** Resolves once this client has the profile's outbox. @throws the signal's reason when it aborts first. */
+  async held({ signal }: Patience = {}): Promise<void> {
+    await this.#core.open()
+    await orAborted(this.#core.profile.held(), signal)
   }
 
   /** Who is logged in on this device. */
@@ -129,6 +141,12 @@ export class Client {
     return orAborted(gaps.settled(), signal ? AbortSignal.any([life, signal]) : life)
   }
 
+  /** Resolves once everything that was given to send is settled. */
+  idle({ signal }: Patience = {}): Promise<void> {
+    const { outbox, signal: life } = this.#core
+    return orAborted(outbox.idle(), signal ? AbortSignal.any([life, signal]) : life)
+  }
+
   /** The list of rooms, newest first. */
   rooms(): Summary[] {
     const rooms = [...this.#core.cache.saved.pointers.keys()]
@@ -158,6 +176,17 @@ export class Client {
       throw new ParleyError('bad_request', { detail: `Neither a user id nor @handle: ${who}` })
     }
     return user
+  }
+
+  /** Handles and names of users, by id. Those that do not exist are left out. */
+  async people(users: readonly UserId[]): Promise<Person[]> {
+    const { api, credentials, signal } = this.#core
+    const people: Person[] = []
+    for (let at = 0; at < users.length; at += 100) {
+      const some = users.slice(at, at + 100)
+      people.push(...(await api.people(some, await credentials.access(signal))))
+    }
+    return people
   }
 
   /** Makes a group. A retry after a cut cannot make a second one. @throws ParleyError */

@@ -328,7 +328,8 @@ export class Connection implements Link {
         (req) => encodeFrame('ping', { req }),
         (reply) => {
           if (reply.name === 'pong') this.#ports.events.pong(reply)
-          else if (socket === this.#socket)
+          // Even a refusal is a sign of life.
+          else if (reply.name === 'lost' && socket === this.#socket)
             this.#fail(new ParleyError('unavailable', { detail: 'The gateway is silent.' }), 'lost')
         },
         PONG_TIMEOUT,

@@ -1,4 +1,5 @@
 /** Who this profile is, and a token that is good: refreshed through the API, by one client of the profile at a time. */
+import { nanoid } from 'nanoid'
 import { ParleyError } from '../errors.ts'
 import type { Api, Grant } from './api.ts'
 import type { Account, Cache } from './cache.ts'
@@ -40,7 +41,8 @@ export class Credentials {
     const { user, device, access, refresh, lifetime } = grant
     const accessUntil = this.#time.now() + lifetime
     const server = this.#api.base
-    const account: Account = { server, user, handle, device, access, accessUntil, refresh }
+    const name = grant.handle ?? handle
+    const account: Account = { server, user, handle: name, device, access, accessUntil, refresh }
     await this.#cache.saveAccount(account)
     return account
   }
@@ -55,7 +57,9 @@ export class Credentials {
       // Another client of this profile may have done it meanwhile: a refresh token works once.
       const now = await this.account()
       if (now.refresh !== account.refresh) return now.access
-      const grant = await this.#api.refresh(now.refresh, signal)
+      const attempt = now.attempt ?? nanoid(32)
+      if (now.attempt === undefined) await this.#cache.saveAccount({ ...now, attempt })
+      const grant = await this.#api.refresh(now.refresh, attempt, signal)
       return (await this.granted(now.handle, grant)).access
     } finally {
       await release()

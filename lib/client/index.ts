@@ -8,7 +8,7 @@ export {
   type RoomId,
   type UserId,
 } from '../ids.ts'
-export type { Login, Registration } from './api.ts'
+export type { Login, Person, Registration } from './api.ts'
 export type { Patience } from './ask.ts'
 export type { Account, Cache } from './cache.ts'
 export { Client, type Who } from './client.ts'

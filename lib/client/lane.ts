@@ -181,7 +181,8 @@ export class Lane {
   #pause(retryAfter: number, now: number, random: number): void {
     const grown = Math.min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** Math.min(this.#tries, 20))
     this.#tries++
-    const wait = retryAfter > 0 ? retryAfter * (1 + random / 2) : grown * (0.5 + random / 2)
+    // A server that always says "in a moment" is left alone for longer each time, until something is acked.
+    const wait = Math.max(retryAfter * (1 + random / 2), grown * (0.5 + random / 2))
     this.pausedUntil = Math.max(this.pausedUntil, now + wait)
   }
 

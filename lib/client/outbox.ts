@@ -58,6 +58,7 @@ export class Outbox {
   #wantsLineage = false
   #size = 0
   #nextKey = 1
+  #idle: PromiseWithResolvers<void> | undefined
 
   constructor(ports: OutboxPorts) {
     this.#ports = ports
@@ -71,6 +72,13 @@ export class Outbox {
   /** Those that wait for the lock. */
   get early(): number {
     return this.#early.length
+  }
+
+  /** Resolves once everything is settled. */
+  idle(): Promise<void> {
+    if (this.#size === 0) return Promise.resolve()
+    this.#idle ??= Promise.withResolvers()
+    return this.#idle.promise
   }
 
   /** For `hello`; null asks for one. */
@@ -246,6 +254,9 @@ export class Outbox {
       this.#ports.settled({ command, ack: outcome })
       waiter?.resolve(outcome)
     }
+    if (this.#size > 0) return
+    this.#idle?.resolve()
+    this.#idle = undefined
   }
 
   /** One question at a time for a room; a failure for now is tried again. */

@@ -20,6 +20,7 @@ export class Profile {
   #opened: Promise<void> | undefined
   #waiting: Promise<void> | undefined
   #release: Release | undefined
+  #failure: unknown
 
   constructor(ports: ProfilePorts) {
     this.#ports = ports
@@ -58,8 +59,17 @@ export class Profile {
       begin()
       changed('held')
     } catch (error) {
+      this.#failure = error
       if (!this.#end.signal.aborted) failed(error)
     }
+  }
+
+  /** Resolves once this client has the outbox. @throws when another keeps it until this one closes. */
+  async held(): Promise<void> {
+    await this.#opened
+    await this.#waiting
+    if (this.hold !== 'held')
+      throw this.#failure ?? new Error('this client does not ask for the outbox')
   }
 
   /** The profile is free for another; `last` is done while it is still held. */
