@@ -64,7 +64,7 @@ export class Lane {
   }
 
   get canSend(): boolean {
-    return this.refused === 0 && this.n - this.low + 1 < this.window
+    return this.refused === 0 && this.n - this.low + 1 < Math.min(this.window, SLOTS)
   }
 
   /** When the oldest unsettled or waiting send was due, µs; undefined when there is none. */
