@@ -311,9 +311,13 @@ export class Device implements Listener {
     for (const frame of page.events) this.#pages.scan(frame)
   }
 
-  closed(why: string): void {
+  #unanswered(why: string): void {
     this.#connection = undefined
     for (const { reject } of this.#asked.values()) reject(new Error(why))
+  }
+
+  closed(why: string): void {
+    this.#unanswered(why)
     if (!this.#wanted) return
     this.#load.closedSessions++
     if (this.#load.plan.resilient) void this.#reconnect()
@@ -342,6 +346,6 @@ export class Device implements Listener {
   end(): void {
     this.#wanted = false
     this.#connection?.end()
-    this.#connection = undefined
+    this.#unanswered('ended here')
   }
 }
