@@ -5,9 +5,11 @@
 import { setTimeout as pause } from 'node:timers/promises'
 import { nanoid } from 'nanoid'
 import type { AppendReply, StoredMessage } from '../bus/bus.ts'
+import type { Clock } from '../clock.ts'
 import { decodeBatch, encodeBatch, type LogRecord } from '../protocol/records.ts'
 
 export type FencePort = {
+  readonly clock: Clock
   /** The newest record of the subject as some replica knows it; undefined for none. */
   last(): Promise<StoredMessage | undefined>
   get(seq: number): Promise<StoredMessage | undefined>
@@ -44,7 +46,7 @@ export const fence = async (
   let hint = (await retrying(() => port.last(), signal))?.seq ?? 0
   let bytes = epochBatch(who, hint, nonces)
   let backoff = 2
-  let shorterSince = 0
+  let shorterSince: number | undefined
   for (;;) {
     signal.throwIfAborted()
     const reply = await port.append(bytes, hint)
@@ -62,15 +64,15 @@ export const fence = async (
       bytes = epochBatch(who, hint, nonces)
       continue
     }
+    // A stale leader, or a damaged log: the hint is never lowered.
     if (reply?.code === WRONG_LAST && reply.last !== undefined && reply.last < hint) {
-      if (shorterSince === 0) shorterSince = Date.now()
-      else if (Date.now() - shorterSince > ALARM_MS) {
-        port.alarm(
-          `the log answers ${reply.last} though it held ${hint}: stale leader or damaged log`,
-        )
-        shorterSince = Date.now()
+      const now = port.clock.monotonic()
+      shorterSince ??= now
+      if (now - shorterSince > ALARM_MS) {
+        port.alarm(`the log ends at ${reply.last}, though it held ${hint}`)
+        shorterSince = now
       }
-    }
+    } else shorterSince = undefined
     await pause(backoff * (0.5 + Math.random()), undefined, { signal })
     backoff = Math.min(backoff * 2, BACKOFF_MAX_MS)
   }

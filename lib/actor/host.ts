@@ -327,6 +327,7 @@ export class Host<Room, User> implements Service {
   #startContext(): StartContext {
     return {
       nats: this.#options.nats,
+      clock: this.#options.clock,
       appends: this.#appends,
       positions: this.#positions,
       streams: this.#options.streams,

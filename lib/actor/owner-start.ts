@@ -6,18 +6,20 @@ import { setTimeout as pause } from 'node:timers/promises'
 import { nanoid } from 'nanoid'
 import type { ConsumerSpec, Nats } from '../bus/bus.ts'
 import { checkpointKey, inboxFloorKey, type Positions } from '../bus/positions.ts'
+import type { Clock } from '../clock.ts'
 import { writeMarkerEntry } from '../protocol/inbox.ts'
-import { decodeBatch } from '../protocol/records.ts'
+import { decodeBatch, decodeHeader } from '../protocol/records.ts'
 import { Writer } from '../protocol/writer.ts'
 import { inboxSubject, logSubject, streamOf } from '../subjects.ts'
 import type { Appends } from './appends.ts'
 import { type Claimant, fence } from './fence.ts'
 import type { Fold } from './fold.ts'
 import { QUIET_MS } from './lease.ts'
-import { BrokenChain, type Chain, ChainBuilder } from './replay.ts'
+import { BrokenChain, type Chain, ChainBuilder, Superseded } from './replay.ts'
 
 export type StartContext = {
   readonly nats: Nats
+  readonly clock: Clock
   readonly appends: Appends
   readonly positions: Positions
   readonly streams: number
@@ -29,8 +31,10 @@ export type StartContext = {
   alarm(p: number, text: string): void
 }
 
+/** Another owner has written, with that placement view. */
+type Yielded = { readonly kind: 'yield'; readonly view: number }
 export type Taken =
-  | { readonly kind: 'yield'; readonly view: number }
+  | Yielded
   | {
       readonly kind: 'owned'
       readonly epoch: number
@@ -42,6 +46,8 @@ export type Taken =
 
 const RETRY_MAX_MS = 1000
 const ALARM_TRIES = 20
+/** An epoch of no owner: proven dead only where nobody else can be alive. */
+const NOBODY = -1
 
 /** Takes the log of `p` over. */
 export const takeLog = async (
@@ -50,11 +56,12 @@ export const takeLog = async (
   who: Claimant,
   signal: AbortSignal,
 ): Promise<Taken> => {
-  const { nats, appends } = context
+  const { nats, appends, clock } = context
   const subject = logSubject(p)
   const stream = streamOf('LOG', p, context.streams)
   const fenced = await fence(
     {
+      clock,
       last: () => nats.streams.last(stream, subject),
       get: (seq) => nats.streams.get(stream, seq),
       append: (bytes, expected) => appends.once(subject, bytes, expected),
@@ -64,9 +71,11 @@ export const takeLog = async (
     signal,
   )
   if (fenced.kind === 'yield') return fenced
-  const fencedAt = performance.now()
+  const fencedAt = clock.monotonic()
   const { epoch, prev } = fenced
-  const { chain, checkpoint } = await readChain(context, p, stream, subject, epoch, signal)
+  const read = await readChain(context, p, stream, subject, epoch, signal)
+  if (read.kind === 'yield') return read
+  const { chain, checkpoint } = read
   const silent = prev === 0 || chain.handed || (await formerIsGone(context, p, stream, prev))
   return { kind: 'owned', epoch, checkpoint, chain, quietUntil: silent ? 0 : fencedAt + QUIET_MS }
 }
@@ -79,10 +88,11 @@ const formerIsGone = async (
   seq: number,
 ): Promise<boolean> => {
   const record = await context.nats.streams.get(stream, seq).catch(() => undefined)
-  if (record === undefined) return context.provenDead(p, -1)
+  if (record === undefined) return context.provenDead(p, NOBODY)
   const batch = decodeBatch(record.data)
   if (batch.records.at(-1)?.kind === 'handover') return true
-  return context.provenDead(p, batch.epoch === 0 ? seq : batch.epoch)
+  // An owner that wrote nothing but its epoch may not have waited for the one before it: its own death proves too little.
+  return context.provenDead(p, batch.epoch === 0 ? NOBODY : batch.epoch)
 }
 
 const readChain = async (
@@ -92,24 +102,37 @@ const readChain = async (
   subject: string,
   epoch: number,
   signal: AbortSignal,
-): Promise<{ chain: Chain; checkpoint: number }> => {
+): Promise<Yielded | { kind: 'chain'; chain: Chain; checkpoint: number }> => {
   for (let tries = 1; ; tries++) {
     signal.throwIfAborted()
     try {
       // Read again at each try: what a stale checkpoint points to may have been trimmed.
       const checkpoint = await context.positions.read(checkpointKey(p))
-      if (checkpoint > epoch) throw new BrokenChain(`checkpoint ${checkpoint} is past our epoch`)
+      if (checkpoint > epoch) return await laterOwner(context, stream, checkpoint)
       const floor = Math.min(checkpoint, await context.historyFloor(p))
       const builder = new ChainBuilder(floor, checkpoint, epoch)
       await context.nats.streams.read(stream, [subject], floor + 1, (message) =>
         builder.add(message),
       )
-      return { chain: builder.finish(), checkpoint }
+      return { kind: 'chain', chain: builder.finish(), checkpoint }
     } catch (error) {
+      if (error instanceof Superseded) return { kind: 'yield', view: error.view }
       if (tries % ALARM_TRIES === 0) context.alarm(p, `the log can not be read: ${String(error)}`)
     }
     await pause(Math.min(10 * 2 ** tries, RETRY_MAX_MS), undefined, { signal })
   }
+}
+
+/** Only an owner after us can have stored a checkpoint past our epoch. @throws BrokenChain */
+const laterOwner = async (
+  context: StartContext,
+  stream: string,
+  checkpoint: number,
+): Promise<Yielded> => {
+  const record = await context.nats.streams.get(stream, checkpoint)
+  if (record === undefined)
+    throw new BrokenChain(`the record of checkpoint ${checkpoint} is missing`)
+  return { kind: 'yield', view: decodeHeader(record.data).view }
 }
 
 /** Folds the inbox of `p` up to a marker that is written now; older owners' consumers are deleted (contracts I3). */

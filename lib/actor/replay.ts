@@ -4,7 +4,13 @@
  */
 import type { StoredMessage } from '../bus/bus.ts'
 import type { RoomId } from '../ids.ts'
-import { type Batch, decodeBatch, type EventRecord, type RoomRecord } from '../protocol/records.ts'
+import {
+  type Batch,
+  decodeBatch,
+  decodeHeader,
+  type EventRecord,
+  type RoomRecord,
+} from '../protocol/records.ts'
 
 /** A record with its place in the log; `frame` is the event frame in it. */
 export type Placed = {
@@ -27,6 +33,17 @@ export class BrokenChain extends Error {
   }
 }
 
+/** Somebody has written after our epoch record: the log is theirs now (contracts L9). */
+export class Superseded extends Error {
+  readonly view: number
+
+  constructor(seq: number, view: number) {
+    super(`record ${seq} stands after our epoch record`)
+    this.name = 'Superseded'
+    this.view = view
+  }
+}
+
 export class ChainBuilder {
   readonly #rooms = new Map<RoomId, Placed[]>()
   readonly #floor: number
@@ -45,11 +62,11 @@ export class ChainBuilder {
     this.#sawCheckpoint = checkpoint <= floor
   }
 
+  /** @throws BrokenChain when something is missing before it, Superseded when it stands after our own record */
   add(message: StoredMessage): void {
     const { seq } = message
     if (seq <= this.#floor) return
-    if (seq > this.#epoch)
-      throw new BrokenChain(`record ${seq} stands after our epoch ${this.#epoch}`)
+    if (seq > this.#epoch) throw new Superseded(seq, decodeHeader(message.data).view)
     const frames: Uint8Array[] = []
     const batch = decodeBatch(message.data, (_room, _seq, frame) => frames.push(frame))
     this.#link(seq, batch)
@@ -71,8 +88,11 @@ export class ChainBuilder {
   #link(seq: number, batch: Batch): void {
     const previous = this.#previous
     if (previous === undefined) {
-      if (batch.prev > this.#floor) {
-        throw new BrokenChain(`the first record ${seq} follows ${batch.prev}, past ${this.#floor}`)
+      const { prev } = batch
+      if (prev > this.#floor || (this.#sawCheckpoint && prev !== this.#checkpoint)) {
+        throw new BrokenChain(
+          `the first record ${seq} follows ${prev}; floor ${this.#floor}, checkpoint ${this.#checkpoint}`,
+        )
       }
       return
     }
@@ -93,7 +113,7 @@ export class ChainBuilder {
     }
   }
 
-  /** @throws BrokenChain when something is missing. */
+  /** @throws BrokenChain when something is missing */
   finish(): Chain {
     if (this.#position !== this.#epoch) {
       throw new BrokenChain(`the log ends at ${this.#position}, before our epoch ${this.#epoch}`)

@@ -3,7 +3,7 @@ import { Appends } from '../actor/appends.ts'
 import { fence } from '../actor/fence.ts'
 import { LogWriter } from '../actor/log-writer.ts'
 import type { Nats, StoredMessage } from '../bus/bus.ts'
-import type { Clock } from '../clock.ts'
+import { type Clock, systemClock } from '../clock.ts'
 import { type Batch, decodeBatch, encodeBatch, type LogRecord } from '../protocol/records.ts'
 import { logSubject, streamOf } from '../subjects.ts'
 import type { FaultyWire } from './faulty-wire.ts'
@@ -97,6 +97,7 @@ export const takeLog = async (nats: Nats, p: number, view = 1): Promise<number> 
   try {
     const fenced = await fence(
       {
+        clock: systemClock,
         last: () => nats.streams.last(stream, logSubject(p)),
         get: (seq) => nats.streams.get(stream, seq),
         append: (bytes, expected) => appends.once(logSubject(p), bytes, expected),
