@@ -94,19 +94,21 @@ const takeGuard = async (guard: string): Promise<boolean> => {
   }
 }
 
+/** Whoever wrote what is no lock file is dead: a crash of the machine can leave an empty one. */
+const NOBODY: Holder = { pid: 0, started: '', nonce: '' }
+
 const read = async (path: string): Promise<Holder | undefined> => {
+  let value: unknown
   try {
-    const value: unknown = JSON.parse(await readFile(path, 'utf8'))
-    if (typeof value !== 'object' || value === null) return undefined
-    const { pid, started, nonce } = value as Record<string, unknown>
-    if (typeof pid !== 'number' || typeof started !== 'string') return undefined
-    return typeof nonce === 'string' ? { pid, started, nonce } : undefined
+    value = JSON.parse(await readFile(path, 'utf8'))
   } catch (error) {
-    // Not there, or not a lock file: a crash of the machine can leave an empty one.
     if (isCode(error, 'ENOENT')) return undefined
-    if (error instanceof SyntaxError) return { pid: 0, started: '', nonce: '' }
+    if (error instanceof SyntaxError) return NOBODY
     throw error
   }
+  const { pid, started, nonce } = (value ?? {}) as Record<string, unknown>
+  if (typeof pid !== 'number' || typeof started !== 'string') return NOBODY
+  return typeof nonce === 'string' ? { pid, started, nonce } : NOBODY
 }
 
 const isAlive = async ({ pid, started }: Holder): Promise<boolean> => {

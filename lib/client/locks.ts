@@ -46,17 +46,20 @@ export const soleLocks = (): Locks => {
 export const webLocks = (profile: string, manager: LockManager = navigator.locks): Locks => {
   const hold = (name: LockName, options: LockOptions): Promise<Release | undefined> =>
     new Promise((resolve, reject) => {
-      manager
+      const { promise, resolve: free } = Promise.withResolvers<void>()
+      const released: Promise<void> = manager
         .request(`parley:${profile}:${name}`, options, (lock) => {
           if (lock === null) {
             resolve(undefined)
-            return
+            return undefined
           }
-          const { promise, resolve: free } = Promise.withResolvers<void>()
-          resolve(async () => free())
+          resolve(() => {
+            free()
+            return released
+          })
           return promise
         })
-        .catch(reject)
+        .then(() => {}, reject)
     })
   return {
     tryAcquire: (name) => hold(name, { ifAvailable: true }),
