@@ -22,15 +22,15 @@ export const registerSeed = (program: Command): void => {
       )
     }
     const { seed } = await import('../lib/api/seed.ts')
-    const { openStores } = await import('./roles/stores.ts')
+    const { openDirectory } = await import('./roles/stores.ts')
     const { openNodeTokens } = await import('./roles/tokens.ts')
-    const stores = await openStores(config)
+    const directory = await openDirectory(config, () => process.exit(1))
     try {
       const tokens = await openNodeTokens(config)
       const parts = {
         clock: systemClock,
         config: API_DEFAULTS,
-        directory: stores.directory,
+        directory,
         tokens,
       }
       const users = await seed(parts, count, String(options.prefix))
@@ -38,7 +38,7 @@ export const registerSeed = (program: Command): void => {
         for (const user of users) process.stdout.write(`${JSON.stringify(user)}\n`)
       } else process.stdout.write(`${users.length} users made\n`)
     } finally {
-      await stores.close()
+      await directory.close()
     }
   })
 }

@@ -11,7 +11,7 @@ import { createNodeGateway } from './gateway.ts'
 import { createHost } from './host.ts'
 import { provisionStreams, startServers } from './nats.ts'
 import { createProjector } from './projector.ts'
-import { openStores } from './stores.ts'
+import { openActorStores, openDirectory } from './stores.ts'
 import { openNodeTokens } from './tokens.ts'
 
 export type Node = {
@@ -24,14 +24,21 @@ export type Node = {
 }
 
 /**
- * Opens the stores (whose lock says that no other process has this data directory), then NATS, then everything else.
- * What was opened before a failure is closed again.
+ * Opens the actors' stores (whose lock says that no other process has this data directory), then NATS, then
+ * everything else; the directory opens beside all that. What was opened before a failure is closed again.
  */
 export const openNode = async (config: Config, log: Log, withGateway: boolean): Promise<Node> => {
   const closers: (() => Promise<void>)[] = []
   try {
-    const stores = await openStores(config)
+    const stores = await openActorStores(config)
     closers.unshift(() => stores.close())
+    const directory = openDirectory(config, (err) => {
+      log.error({ err }, 'directory.failed')
+      process.kill(process.pid, 'SIGTERM')
+    })
+    closers.unshift(() => directory.then((store) => store.close()))
+    // Whoever awaits it later sees its failure; until then it is not unheard.
+    directory.catch(() => undefined)
     const servers = await startServers(config, log)
     closers.unshift(() => servers.stop())
     const shape = await provisionStreams(servers.urls, config, log)
@@ -42,17 +49,7 @@ export const openNode = async (config: Config, log: Log, withGateway: boolean): 
     const host = createHost(config, nats, shape, stores, log)
     const projector = await createProjector(servers.urls, nats, shape, stores.history, log, metrics)
     const ready = () => host.serving.length === shape.partitions
-    const { directory } = stores
-    const { api, services } = await createApi(
-      config,
-      nats,
-      shape,
-      directory,
-      tokens,
-      ready,
-      log,
-      metrics,
-    )
+    const api = createApi({ config, nats, shape, directory, tokens, metrics, log, ready })
     // A connection of its own: client traffic must not stand behind the host's in one socket.
     const edge = withGateway
       ? await connectNats({ servers: servers.urls, name: 'parley gateway' })
@@ -67,7 +64,8 @@ export const openNode = async (config: Config, log: Log, withGateway: boolean): 
         for (const close of closers) await close()
       },
     }
-    const parts = [rest, projector, host, ...services, ...(gateway === undefined ? [] : [gateway])]
+    // The gateway before the API: sessions resume as soon as rooms are served, whatever the directory takes.
+    const parts = [rest, projector, host, ...(gateway === undefined ? [] : [gateway]), api]
     const service = serviceGroup(parts, { name: 'node', log, clock: systemClock })
     return { service, natsUrls: servers.urls, apiUrl: () => api.url, gateway, ready }
   } catch (error) {

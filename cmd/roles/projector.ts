@@ -37,8 +37,11 @@ export const createProjector = async (
     name: 'projector',
     start: (signal) => runner.start(signal),
     drain: async (deadline) => {
-      await runner.drain(deadline)
-      await records.close()
+      try {
+        await runner.drain(deadline)
+      } finally {
+        await records.close()
+      }
     },
   }
 }

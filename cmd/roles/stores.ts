@@ -9,31 +9,34 @@ import { openLevel } from '../../lib/store/level/open.ts'
 import { openPgliteDirectory } from '../../lib/store/postgres/pglite/pglite-directory.ts'
 import type { StateStore } from '../../lib/store/state/state.ts'
 
-export type Stores = {
+export type ActorStores = {
   readonly history: HistoryStore
   readonly state: StateStore
-  readonly directory: DirectoryStore
   close(): Promise<void>
 }
 
-export const openStores = async (config: Config): Promise<Stores> => {
-  const [database, directory] = await Promise.all([
-    openLevel(join(config.data, 'level')),
-    openPgliteDirectory({
-      directory: join(config.data, 'directory'),
-      limits: { ...DIRECTORY_LIMITS, maxDevices: config.devices },
-    }),
-  ])
+/** Its lock says that no other process serves this data directory. @throws ParleyError unavailable when one does */
+export const openActorStores = async (config: Config): Promise<ActorStores> => {
+  const database = await openLevel(join(config.data, 'level'))
   const history = levelHistory(database)
   const state = levelState(database)
   return {
     history,
     state,
-    directory,
     close: async () => {
-      await directory.close()
       await history.close()
       await state.close()
     },
   }
 }
+
+/** `onFailure`: its thread died; accounts are out of reach until the process starts again. */
+export const openDirectory = (
+  config: Config,
+  onFailure: (error: Error) => void,
+): Promise<DirectoryStore> =>
+  openPgliteDirectory({
+    directory: join(config.data, 'directory'),
+    limits: { ...DIRECTORY_LIMITS, maxDevices: config.devices },
+    onFailure,
+  })
