@@ -16,11 +16,15 @@ export type BenchOptions = {
   readonly pairs: number | undefined
   readonly window: number | undefined
   readonly rates: readonly number[] | undefined
+  /** Which of a scenario's shapes. */
+  readonly shape: string | undefined
   readonly bytes: number
   readonly verify: 'full' | 'sampled'
   readonly seed: number
   readonly faults: number | undefined
   readonly save: boolean
+  /** Run the stage probes first. */
+  readonly probes: boolean
   /** Settings for `parley`, after `--`. */
   readonly settings: readonly string[]
 }
@@ -32,6 +36,7 @@ export const HELP = `npm run bench -- SCENARIO [options] [-- settings of parley]
   --warm-up S       of load before it (3)
   --pairs N         pairs of users; --window N messages in flight each (closed loop)
   --rate A,B        messages a second, one window each (open loop)
+  --shape NAME      of scenarios that have several
   --bytes N         of a text (100)
   --durability A|B  B: fsync before every ack
   --one-process     the gateway inside of \`parley up\`
@@ -40,6 +45,7 @@ export const HELP = `npm run bench -- SCENARIO [options] [-- settings of parley]
   --seed N          of whatever is random (1)
   --faults N        kill: how many
   --cpu-prof DIR    the servers write CPU profiles there
+  --no-probes       leave out the stage probes, which tell what the machine allows
   --no-save         leave bench/results alone
   --json            end with one line of JSON`
 
@@ -68,6 +74,7 @@ export const readOptions = (args: readonly string[]): BenchOptions => {
     options: {
       json: { type: 'boolean', default: false },
       save: { type: 'boolean', default: true },
+      probes: { type: 'boolean', default: true },
       'one-process': { type: 'boolean', default: false },
       rounds: { type: 'string', default: '3' },
       seconds: { type: 'string', default: '10' },
@@ -78,6 +85,7 @@ export const readOptions = (args: readonly string[]): BenchOptions => {
       pairs: { type: 'string' },
       window: { type: 'string' },
       rate: { type: 'string' },
+      shape: { type: 'string' },
       bytes: { type: 'string', default: '100' },
       verify: { type: 'string', default: 'sampled' },
       seed: { type: 'string', default: '1' },
@@ -90,6 +98,7 @@ export const readOptions = (args: readonly string[]): BenchOptions => {
     scenario: positionals[0] ?? '',
     json: values.json,
     save: values.save,
+    probes: values.probes,
     rounds: whole('rounds', values.rounds),
     seconds: whole('seconds', values.seconds),
     warmUpSeconds: whole('warm-up', values['warm-up'], 0),
@@ -100,6 +109,7 @@ export const readOptions = (args: readonly string[]): BenchOptions => {
     pairs: optional('pairs'),
     window: optional('window'),
     rates: values.rate?.split(',').map((rate) => whole('rate', rate)),
+    shape: values.shape,
     bytes: whole('bytes', values.bytes),
     verify: oneOf('verify', values.verify, 'full', 'sampled'),
     seed: whole('seed', values.seed, 0),

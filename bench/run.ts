@@ -1,8 +1,10 @@
 /** `npm run bench -- SCENARIO [options]`: starts its own servers, loads them, verifies, measures. */
 import { runKill } from './chaos/kill.ts'
 import { type Machine, machine } from './measure/machine.ts'
-import { spread } from './measure/rounds.ts'
+import { significant, spread } from './measure/rounds.ts'
 import { type BenchOptions, HELP, readOptions } from './options.ts'
+import { floorMs, limitOf, type ProbeResults } from './probes/probe.ts'
+import { runProbes } from './probes/run-probes.ts'
 import { linesOf, linesOfJudged, type Round, saveResult, summarize } from './results.ts'
 import { isCorrect, judgedOf } from './row.ts'
 import { SCENARIOS } from './scenarios/all.ts'
@@ -21,10 +23,15 @@ const tell = (options: BenchOptions, lines: readonly string[]): void => {
 
 const KILL = 'kill'
 
-type Run = { readonly rounds: readonly Round[]; readonly machine: Machine }
+type Run = {
+  readonly rounds: readonly Round[]
+  readonly machine: Machine
+  readonly probes: ProbeResults | undefined
+}
 
 const runRounds = async (scenario: Scenario, options: BenchOptions): Promise<Run> => {
   const rounds: Round[] = []
+  const probes = options.probes ? await probe(options) : undefined
   let where: Machine | undefined
   for (let round = 1; round <= options.rounds; round++) {
     say(`round ${round} of ${options.rounds}`)
@@ -43,7 +50,16 @@ const runRounds = async (scenario: Scenario, options: BenchOptions): Promise<Run
       await stage.end()
     }
   }
-  return { rounds, machine: where! }
+  return { rounds, machine: where!, probes }
+}
+
+/** What the machine allows, in the same session (method: percent of limit). */
+const probe = (options: BenchOptions): Promise<ProbeResults> => {
+  const { pairs = 50, window = 16, durability } = options
+  const sync = durability === 'B' ? 'always' : 'default'
+  const at = options.settings.indexOf('--nats-server')
+  const serverPath = at < 0 ? process.env.PARLEY_NATS_SERVER : options.settings[at + 1]
+  return runProbes({ pairs, window, sync, serverPath }, say)
 }
 
 const report = (scenario: Scenario, options: BenchOptions, run: Run): boolean => {
@@ -54,6 +70,15 @@ const report = (scenario: Scenario, options: BenchOptions, run: Run): boolean =>
   const correct = run.rounds.every(({ judged }) => isCorrect(judged))
   const invalid = [...new Set(rows.flatMap((row) => row.invalid))]
   const { topology, durability, bytes, rounds, seconds, generators, seed } = options
+  const limit = run.probes === undefined ? undefined : limitOf(run.probes)
+  const allowed = run.probes && {
+    limit: significant(limit!),
+    floorMs: significant(floorMs(run.probes)),
+  }
+  const percentOfLimit =
+    limit === undefined || main?.figure !== 'messages'
+      ? undefined
+      : significant((100 * main.perServerCpuSecond) / limit)
   const about = { topology, durability, bytes, rounds, seconds, generators, seed }
   const result = {
     scenario: scenario.name,
@@ -70,15 +95,32 @@ const report = (scenario: Scenario, options: BenchOptions, run: Run): boolean =>
     usPerMessage: main?.usPerMessage,
     min: main?.perServerCpuSecondSpread.min,
     max: main?.perServerCpuSecondSpread.max,
+    percentOfLimit,
+    ...allowed,
     ...about,
   }
   if (options.rounds > 1) {
     tell(options, [`median of ${options.rounds} rounds`, ...rows.flatMap(linesOf)])
   }
+  if (percentOfLimit !== undefined) {
+    const { limit: most, floorMs: least } = allowed!
+    tell(options, [
+      `${percentOfLimit} % of the ${most} that the probes allow; their floor ${least} ms`,
+    ])
+  }
   if (options.save) {
     const runs = rows.map((row) => {
       const judged = run.rounds.map((round) => round.judged)
-      const kept = { ...about, ...row, judged, method: scenario.method, machine: run.machine }
+      const { probes } = run
+      const kept = {
+        ...about,
+        ...row,
+        ...allowed,
+        probes,
+        judged,
+        method: scenario.method,
+        machine: run.machine,
+      }
       return [`${row.variant} ${topology} ${durability} ${bytes}B`, kept] as const
     })
     say(`kept in ${saveResult(scenario.name, Object.fromEntries(runs))}`)

@@ -80,14 +80,11 @@ export type Sum = {
 
 export class Fleet {
   readonly #members: readonly Member[]
+  #lanes: readonly number[] = []
 
-  /** One process per plan; `setUp` makes them do it. */
+  /** As many processes as there will be plans. */
   constructor(size: number, execArgv: readonly string[] = []) {
     this.#members = Array.from({ length: size }, () => new Member(execArgv))
-  }
-
-  get size(): number {
-    return this.#members.length
   }
 
   #all<N extends OrderName>(name: N, given: Orders[N]['with']): Promise<Orders[N]['answer'][]> {
@@ -95,12 +92,21 @@ export class Fleet {
   }
 
   async setUp(plans: readonly LoadPlan[]): Promise<void> {
-    await Promise.all(this.#members.map((member, i) => member.order('setUp', plans[i]!)))
+    const made = this.#members.map((member, i) => member.order('setUp', plans[i]!))
+    this.#lanes = (await Promise.all(made)).map(({ lanes }) => lanes)
   }
 
-  /** An open rate is that of all processes together. */
+  /** An open rate is that of all processes together, dealt out by their lanes. */
   async go(pace: Pace): Promise<void> {
-    await this.#all('go', pace.kind === 'open' ? { ...pace, rate: pace.rate / this.size } : pace)
+    const all = this.#lanes.reduce((sum, lanes) => sum + lanes, 0)
+    const paceOf = (lanes: number): Pace =>
+      pace.kind === 'open' ? { ...pace, rate: (pace.rate * lanes) / all } : pace
+    const loaded = this.#members.map((member, i) => ({ member, lanes: this.#lanes[i] ?? 0 }))
+    await Promise.all(
+      loaded
+        .filter(({ lanes }) => lanes > 0)
+        .map(({ member, lanes }) => member.order('go', paceOf(lanes))),
+    )
   }
 
   openWindow(): Promise<Counters[]> {

@@ -2,6 +2,10 @@
 import { execFileSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { cpus, release, totalmem } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+
+const ROOT = fileURLToPath(new URL('../../', import.meta.url))
 
 export type Machine = {
   readonly commit: string
@@ -23,7 +27,7 @@ const git = (...args: string[]): string => {
 }
 
 const packageVersion = (name: string): string => {
-  const path = new URL(`../../node_modules/${name}/package.json`, import.meta.url)
+  const path = join(ROOT, 'node_modules', name, 'package.json')
   const { version } = JSON.parse(readFileSync(path, 'utf8')) as { version: string }
   return version
 }
