@@ -117,7 +117,7 @@ export class Core {
         welcome: (frame) => this.#onWelcome(frame),
         push: (frame) => this.#onPush(frame),
         // The durable queue tells what is missing by itself.
-        pong: ({ cursor }) => this.#queue === undefined && this.inbox.heard(cursor),
+        pong: ({ cursor }) => this.#queue?.active !== true && this.inbox.heard(cursor),
         cut: () => this.#onCut(),
       },
     })

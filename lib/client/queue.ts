@@ -25,6 +25,8 @@ export type QueuePorts = {
 
 export class Queue {
   readonly #ports: QueuePorts
+  /** The server keeps this device's place. */
+  active = false
   #acking = false
   #acked = 0
   /** Entries were purged, and `sync` has not told yet which. */
@@ -41,7 +43,9 @@ export class Queue {
     this.#acked = 0
     try {
       await asker.ask('queue', { on: true }, { signal })
+      this.active = true
     } catch (error) {
+      this.active = false
       if (signal.aborted) return
       refused(error instanceof ParleyError ? error : new ParleyError('internal', { cause: error }))
     }
