@@ -1,0 +1,68 @@
+/** The command line as people and scripts use it: `parley` with profiles under a home of their own. */
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { type Child, type Exit, startParley } from './child.ts'
+
+const ANSWER_MS = 60_000
+
+export type Answer = Exit & {
+  readonly lines: readonly string[]
+  /** The end of what it printed, notes included. */
+  readonly tail: string
+}
+
+export class Chat {
+  readonly home: string
+  readonly #server: string
+
+  private constructor(home: string, server: string) {
+    this.home = home
+    this.#server = server
+  }
+
+  static async open(server: string): Promise<Chat> {
+    return new Chat(await mkdtemp(join(tmpdir(), 'parley-home-')), server)
+  }
+
+  /** Starts `parley ARGS`; its standard input is open. */
+  start(...args: readonly string[]): Child {
+    return startParley(args, { PARLEY_HOME: this.home, PARLEY_SERVER: this.#server })
+  }
+
+  /** Runs `parley ARGS` to its end, with `input` at its standard input. @throws Error when it takes a minute */
+  async run(args: readonly string[], input = ''): Promise<Answer> {
+    const child = this.start(...args)
+    const lines: string[] = []
+    child.onLine((line) => lines.push(line))
+    child.stdin.end(input)
+    const exit = await within(child, ANSWER_MS, `parley ${args.join(' ')}`)
+    return { ...exit, lines, tail: child.tail }
+  }
+
+  /** `run` that must succeed. @throws Error with what it printed */
+  async lines(args: readonly string[], input = ''): Promise<readonly string[]> {
+    const { code, signal, lines, tail } = await this.run(args, input)
+    if (code === 0) return lines
+    throw new Error(`parley ${args.join(' ')} ended with ${code ?? signal}:\n${tail}`)
+  }
+
+  async end(): Promise<void> {
+    await rm(this.home, { recursive: true, force: true, maxRetries: 5 })
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.end()
+  }
+}
+
+/** How it ended. @throws Error, with the end of what it printed, when it does not within `ms`; it is ended then */
+export const within = async (child: Child, ms: number, what: string): Promise<Exit> => {
+  const { promise, resolve } = Promise.withResolvers<'late'>()
+  const timer = setTimeout(() => resolve('late'), ms)
+  const first = await Promise.race([child.exit, promise])
+  clearTimeout(timer)
+  if (first !== 'late') return first
+  await child.end()
+  throw new Error(`not within ${ms} ms: ${what} ends\n${child.tail}`)
+}

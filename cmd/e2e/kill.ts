@@ -1,0 +1,217 @@
+/**
+ * The whole house as a newcomer uses it, while its processes die: two users with two devices each, a text piped through
+ * `send -`, kill -9 at moments that a seed tells, restarts on the same data and ports. The text must arrive complete, in
+ * order and once on every device, live and by catch-up, and the history must hold it.
+ */
+import { setTimeout as pause } from 'node:timers/promises'
+import { eventually } from '../../lib/testing/eventually.ts'
+import { seeded } from '../../lib/testing/seeded.ts'
+import { Chat, within } from './chat.ts'
+import { drawFaults, type Fault, type FaultKind, strike } from './faults.ts'
+import { Judge } from './judge.ts'
+import { Server } from './server.ts'
+import { textOf } from './text.ts'
+
+export type KillPlan = {
+  readonly seed: number
+  readonly lines: number
+  readonly faults: number
+  /** Default: all. */
+  readonly kinds?: readonly FaultKind[]
+}
+
+export type KillOutcome = {
+  readonly seed: number
+  /** Faults that hit a living process while messages were on their way. */
+  readonly faultsLanded: number
+  readonly acked: number
+  /** In words; empty when all is well. */
+  readonly violations: readonly string[]
+  readonly total: number
+}
+
+/** A device that is away, and what it was shown so far. */
+type Late = { readonly profile: string; readonly screen: (line: string) => void; count: number }
+
+const GREETING = '👋🏿 «שלום»'
+const FIRST_MS = 60_000
+/** For the next ack after a fault. */
+const FLOW_MS = 60_000
+/** For the whole text, besides 5 ms a line (the default rate is 500 a second). */
+const SEND_MS = 180_000
+const SEND_LINE_MS = 5
+const ARRIVE_MS = 90_000
+
+export const runKill = async (
+  plan: KillPlan,
+  say: (line: string) => void,
+): Promise<KillOutcome> => {
+  await using server = await Server.start()
+  await using chat = await Chat.open(server.api)
+  try {
+    return await new KillRun(plan, server, chat, say).run()
+  } catch (error) {
+    throw new Error(`seed ${plan.seed}: ${(error as Error).message}\n${server.tail}`, {
+      cause: error,
+    })
+  }
+}
+
+class KillRun {
+  readonly #plan: KillPlan
+  readonly #server: Server
+  readonly #chat: Chat
+  readonly #say: (line: string) => void
+  readonly #text: readonly string[]
+  readonly #faults: readonly Fault[]
+  readonly #problems: string[] = []
+  #landed = 0
+
+  constructor(plan: KillPlan, server: Server, chat: Chat, say: (line: string) => void) {
+    this.#plan = plan
+    this.#server = server
+    this.#chat = chat
+    this.#say = say
+    const random = seeded(plan.seed)
+    this.#text = textOf(plan.lines, random)
+    this.#faults = drawFaults(plan.faults, random, plan.kinds)
+  }
+
+  async run(): Promise<KillOutcome> {
+    const chat = this.#chat
+    await this.#people()
+    // What every device is due: the event that makes the room, the greeting, the text.
+    const due = 2 + this.#text.length
+    const early: string[] = []
+    const live = chat.start(
+      ...['--profile', 'bob', 'tail', '@ann', '--from', '1', '--count', String(due)],
+      ...['--json', '--events'],
+    )
+    let shown = (line: string): unknown => early.push(line)
+    live.onLine((line) => shown(line))
+
+    const [greeted = ''] = await chat.lines([
+      ...['--profile', 'ann', '--json', 'send', '@bob', GREETING],
+    ])
+    const judge = new Judge((JSON.parse(greeted) as { room: string }).room, 'ann', [
+      GREETING,
+      ...this.#text,
+    ])
+    judge.ack(greeted)
+    await eventually('the greeting is shown', () => early.length === 2, { within: FIRST_MS })
+    shown = judge.screen('bob, live')
+    for (const line of early) shown(line)
+
+    // These have a cursor, and go away with it.
+    const late = ['bob2', 'ann2'].map(
+      (profile): Late => ({
+        profile,
+        screen: judge.screen(`${profile}, by catch-up`),
+        count: 0,
+      }),
+    )
+    for (const device of late) await this.#sync(device)
+
+    await this.#send(judge)
+    // Acked, but not yet seen by everybody, nor in the history.
+    if (!(await this.#server.killAll())) this.#problems.push('the last kill hit nothing')
+    await this.#server.start()
+
+    const exit = await within(live, ARRIVE_MS, 'the live tail').catch((error: Error) => error)
+    if (exit instanceof Error || exit.code !== 0) {
+      this.#problems.push(`the live tail: ${exit instanceof Error ? exit.message : live.tail}`)
+    }
+    for (const device of late) await this.#catchUp(device, due)
+    for (const profile of ['bob', 'ann']) {
+      const show = judge.screen(`${profile}, history`)
+      const args = ['--profile', profile, '--json', 'history', profile === 'bob' ? '@ann' : '@bob']
+      for (const line of await chat.lines([...args, '--events', '--limit', String(due + 1)])) {
+        show(line)
+      }
+    }
+    return this.#judged(judge)
+  }
+
+  async #people(): Promise<void> {
+    const chat = this.#chat
+    const both = (verb: string, suffix: string) =>
+      Promise.all(
+        ['ann', 'bob'].map((name) =>
+          chat.lines(['--profile', name + suffix, verb, name, '--password', `${name} is here`]),
+        ),
+      )
+    await both('register', '')
+    await both('login', '2')
+  }
+
+  /** Pipes the text through `send -` while the faults strike, until everything is acked. */
+  async #send(judge: Judge): Promise<void> {
+    const sender = this.#chat.start('--profile', 'ann', '--json', 'send', '@bob', '-')
+    sender.onLine((line) => judge.ack(line))
+    sender.stdin.end(`${this.#text.join('\n')}\n`)
+    const total = 1 + this.#text.length
+    for (const fault of this.#faults) {
+      const from = Math.floor(fault.atShare * this.#text.length)
+      await eventually(
+        `${from} lines are acked`,
+        () => judge.acked >= from || sender.isOver || undefined,
+        { within: SEND_MS, every: 1 },
+      )
+      await pause(fault.afterMs)
+      await this.#strike(fault, judge, total)
+      const { acked } = judge
+      await eventually(
+        `acks come again after ${fault.kind}`,
+        () => judge.acked > acked || judge.acked === total || sender.isOver,
+        { within: FLOW_MS },
+      )
+    }
+    const most = SEND_MS + SEND_LINE_MS * total
+    const { code, signal } = await within(sender, most, 'send -')
+    if (code !== 0) this.#problems.push(`send - ended with ${code ?? signal}:\n${sender.tail}`)
+  }
+
+  async #strike(fault: Fault, judge: Judge, total: number): Promise<void> {
+    const { acked } = judge
+    const began = performance.now()
+    const { hit, problems } = await strike(this.#server, fault)
+    const landed = hit && acked < total
+    if (landed) this.#landed++
+    this.#problems.push(...problems)
+    const took = `${Math.round(performance.now() - began)} ms`
+    const again = fault.againMs === undefined ? '' : ', hit again while it started'
+    this.#say(
+      `seed ${this.#plan.seed}: ${fault.kind}${again} at ${acked} of ${total}: ` +
+        (landed ? `back after ${took}` : 'did not land'),
+    )
+  }
+
+  async #sync(device: Late) {
+    const lines = await this.#chat.lines([
+      ...['--profile', device.profile, '--json', 'sync', '--events'],
+    ])
+    for (const line of lines) device.screen(line)
+    device.count += lines.length
+  }
+
+  /** What the server owes a device that comes back must be there within seconds, whatever happened. */
+  async #catchUp(device: Late, due: number): Promise<void> {
+    const until = performance.now() + ARRIVE_MS
+    do await this.#sync(device)
+    while (device.count < due && performance.now() < until)
+  }
+
+  #judged(judge: Judge): KillOutcome {
+    const { invariants } = judge
+    const words = invariants
+      .finish({ settled: true })
+      .map(({ rule, where, what }) => `${rule}: ${where}: ${what}`)
+    return {
+      seed: this.#plan.seed,
+      faultsLanded: this.#landed,
+      acked: invariants.acked,
+      violations: [...words, ...this.#problems],
+      total: invariants.total + this.#problems.length,
+    }
+  }
+}

@@ -1,0 +1,106 @@
+/** `npm run e2e -- SCENARIO [options]`: the whole house in processes of its own, judged by the invariants. */
+import { parseArgs } from 'node:util'
+import { FAULT_KINDS, FAULTS, type FaultKind } from './faults.ts'
+import { type KillOutcome, runKill } from './kill.ts'
+
+const HELP = `npm run e2e -- kill [options]
+
+  --seeds N     runs, of the seeds 1 to N (3)
+  --seed S      only this one, to run a failed one again
+  --lines N     of the text that is piped through \`send -\` (10000)
+  --faults N    in each run (6)
+  --kinds A,B   of these only
+  --json        end with one line {"scenario","seeds","faultsLanded","acked","violations"}
+
+Faults:
+${Object.entries(FAULTS)
+  .map(([kind, doc]) => `  ${kind.padEnd(12)}${doc}`)
+  .join('\n')}`
+
+const say = (line: string): void => void process.stderr.write(`${line}\n`)
+
+const whole = (name: string, text: string): number => {
+  const value = Number(text)
+  if (/^\d+$/.test(text) && value > 0) return value
+  throw new Error(`--${name} must be a whole number from 1 on, not "${text}"`)
+}
+
+const kindsOf = (text: string): FaultKind[] =>
+  text.split(',').map((word) => {
+    const kind = FAULT_KINDS.find((one) => one === word)
+    if (kind === undefined) throw new Error(`--kinds are of ${FAULT_KINDS.join(', ')}: "${word}"`)
+    return kind
+  })
+
+const readOptions = (args: readonly string[]) => {
+  const { values, positionals } = parseArgs({
+    args: [...args],
+    allowPositionals: true,
+    options: {
+      seeds: { type: 'string', default: '3' },
+      seed: { type: 'string' },
+      lines: { type: 'string', default: '10000' },
+      faults: { type: 'string', default: '6' },
+      kinds: { type: 'string', default: FAULT_KINDS.join(',') },
+      json: { type: 'boolean', default: false },
+    },
+  })
+  const seeds = whole('seeds', values.seeds)
+  return {
+    scenario: positionals[0] ?? '',
+    seeds:
+      values.seed === undefined
+        ? Array.from({ length: seeds }, (_, i) => i + 1)
+        : [whole('seed', values.seed)],
+    lines: whole('lines', values.lines),
+    faults: whole('faults', values.faults),
+    kinds: kindsOf(values.kinds),
+    json: values.json,
+  }
+}
+
+const main = async (): Promise<boolean> => {
+  const { scenario, seeds, json, ...plan } = readOptions(process.argv.slice(2))
+  if (scenario !== 'kill') {
+    say(HELP)
+    return scenario === ''
+  }
+  const outcomes: KillOutcome[] = []
+  for (const seed of seeds) {
+    const outcome = await runKill({ ...plan, seed }, say).catch((error: Error): KillOutcome => {
+      const violations = [error.message]
+      return { seed, faultsLanded: 0, acked: 0, violations, total: 1 }
+    })
+    outcomes.push(outcome)
+    for (const words of outcome.violations) say(`seed ${seed}: VIOLATION ${words}`)
+    // A run in which no fault landed counts as not run.
+    const word =
+      outcome.total > 0
+        ? `${outcome.total} violations`
+        : outcome.faultsLanded > 0
+          ? 'ok'
+          : 'NOT RUN'
+    say(`seed ${seed}: ${outcome.acked} acked, ${outcome.faultsLanded} faults landed, ${word}`)
+  }
+  const sum = (pick: (one: KillOutcome) => number): number =>
+    outcomes.reduce((total, one) => total + pick(one), 0)
+  const run = outcomes.filter(({ faultsLanded }) => faultsLanded > 0).length
+  const result = {
+    scenario,
+    seeds: run,
+    faultsLanded: sum((one) => one.faultsLanded),
+    acked: sum((one) => one.acked),
+    violations: sum((one) => one.total),
+  }
+  if (json) process.stdout.write(`${JSON.stringify(result)}\n`)
+  return result.violations === 0 && run === seeds.length
+}
+
+for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(130))
+
+try {
+  process.exitCode = (await main()) ? 0 : 1
+} catch (error) {
+  say(error instanceof Error ? error.message : String(error))
+  process.exitCode = 1
+}
