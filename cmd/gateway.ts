@@ -2,7 +2,7 @@
 import type { Command } from 'commander'
 import { createLog } from '../lib/log.ts'
 import { configOf, withSettings } from './options.ts'
-import { runService } from './roles/life.ts'
+import { end, runService } from './roles/life.ts'
 import { readRunInfo } from './roles/run-info.ts'
 
 export const registerGateway = (program: Command): void => {
@@ -24,5 +24,6 @@ export const registerGateway = (program: Command): void => {
       process.stdout.write(`The gateway serves ${gateway.url}\n`)
     })
     await close()
+    end()
   })
 }

@@ -3,7 +3,7 @@ import { setTimeout as pause } from 'node:timers/promises'
 import type { Command } from 'commander'
 import { createLog } from '../lib/log.ts'
 import { configOf, withSettings } from './options.ts'
-import { runService } from './roles/life.ts'
+import { end, runService } from './roles/life.ts'
 import type { Node } from './roles/node.ts'
 import { removeRunInfo, writeRunInfo } from './roles/run-info.ts'
 
@@ -44,5 +44,6 @@ export const registerUp = (program: Command): void => {
       void greet(node, withGateway)
     })
     removeRunInfo(config.data)
+    end()
   })
 }
