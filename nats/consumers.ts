@@ -81,7 +81,11 @@ export const queueNumber = (shape: FixedShape, user: UserId): number =>
   partitionOf(user, shape.partitions) % shape.streams
 
 /** The durable queue of a device (contracts I5). Its user's actor deletes it with the device. */
-export const queueConsumer = (shape: FixedShape, user: UserId, device: DeviceId): ConsumerSpec => {
+export const queueConsumer = (
+  shape: FixedShape,
+  user: UserId,
+  device: DeviceId,
+): ConsumerSpec & { readonly config: { readonly filter_subject: string } } => {
   const k = queueNumber(shape, user)
   return {
     stream: streamOf('QUEUE', k, shape.streams),

@@ -9,16 +9,22 @@ import { systemClock } from '../../lib/clock.ts'
 import type { Config } from '../../lib/config.ts'
 import { newIncarnation } from '../../lib/ids.ts'
 import type { Log } from '../../lib/log.ts'
-import { inboxConsumer } from '../../nats/consumers.ts'
-import type { FixedShape } from '../../nats/shape.ts'
-import type { Stores } from './stores.ts'
+import { inboxConsumer, queueConsumer } from '../../nats/consumers.ts'
+import { DEFAULT_LIMITS, type FixedShape } from '../../nats/shape.ts'
+import type { ActorStores } from './stores.ts'
+
+const QUEUE_LIMITS = {
+  entries: DEFAULT_LIMITS.queueMessages,
+  bytes: 16 * 2 ** 20,
+  ageMs: 7 * 86_400_000,
+}
 
 /** `exclusive`: the embedded stores are open in this process, so no other host can be alive. */
 export const createHost = (
   config: Config,
   nats: Nats,
   shape: FixedShape,
-  stores: Pick<Stores, 'history' | 'state'>,
+  stores: Pick<ActorStores, 'history' | 'state'>,
   log: Log,
 ) =>
   new Host({
@@ -33,6 +39,8 @@ export const createHost = (
     user,
     history: stores.history,
     state: stores.state,
-    limits: { textBytes: config.textBytes },
+    limits: { textBytes: config.textBytes, roomIdleMs: config.roomIdleSeconds * 1000 },
     inboxConsumer: (p, epoch, from) => inboxConsumer(shape, p, epoch, from),
+    queueConsumer: (user, device) => queueConsumer(shape, user, device),
+    queueLimits: QUEUE_LIMITS,
   })

@@ -1,15 +1,17 @@
 /**
  * The users of one partition while this host owns it: folds `inbox.<p>` into user actors and stores the result
  * (contracts I). Answers leave through the partition's lease (contracts L10); sessions are sessions.ts.
+ *
+ * I1. Everything up to `floor` is in the store, and in the durable queues that want it.
+ * I2. A loaded user's state holds every entry that was folded, whatever is stored while the rows are read.
  */
-import type { Consumption, StoredMessage } from '../bus/bus.ts'
+import type { StreamRecord } from '../bus/record-source.ts'
 import type { UserId } from '../ids.ts'
 import { type InboxEntry, readInbox } from '../protocol/inbox.ts'
-import { Reader } from '../protocol/reader.ts'
-import { Writer } from '../protocol/writer.ts'
 import type { StateStore, UserRow } from '../store/state/state.ts'
 import type { UserBehavior, UserEntry } from './behavior.ts'
 import { UserActor } from './user-actor.ts'
+import { entryOf, rowOf } from './user-row.ts'
 
 export const ACCOUNT_KEY = '!account'
 
@@ -25,12 +27,36 @@ export type FoldContext<State> = {
   poisoned(p: number, position: number, cause: unknown): void
 }
 
+/** The durable queues, as far as the fold must know of them (queues.ts). */
+export type FoldQueues = {
+  entry(entry: InboxEntry): void
+  /** The message at `position` has been read to its end. */
+  message(position: number): void
+  readonly safe: number
+  readonly full: boolean
+  readonly dirty: boolean
+  readonly drained: boolean
+  take(): { readonly rows: readonly UserRow[]; stored(): void }
+}
+
+const NO_QUEUES: FoldQueues = {
+  entry: () => {},
+  message: () => {},
+  safe: Number.POSITIVE_INFINITY,
+  full: false,
+  dirty: false,
+  drained: true,
+  take: () => ({ rows: [], stored: () => {} }),
+}
+
 /** A passive user's actor is dropped after this long. */
 const IDLE_MS = 60_000
 const SAVE_MS = 1000
 /** Entries kept in memory before they are stored at once, and before the inbox is left waiting. */
 const SAVE_ENTRIES = 20_000
 const MAX_UNSAVED = 200_000
+/** Askers that may wait for one user's rows. */
+const MAX_WAITING = 256
 const ROWS_AT_ONCE = 2000
 /** The floor only bounds what a new owner folds again, so it need not follow every save. */
 const FLOOR_MS = 10_000
@@ -41,11 +67,13 @@ export class Fold<State> {
   readonly #users = new Map<UserId, UserActor<State>>()
   readonly #unsaved = new Set<UserActor<State>>()
   #unsavedEntries = 0
-  #consumption: Consumption | undefined
+  readonly #queues: FoldQueues
+  readonly #maxUnsaved: number
   /** Newest folded position, and the one up to which the store has everything. */
   position: number
   floor: number
-  #saving = false
+  #saving: Promise<void> | undefined
+  #failing = false
   #savedAt = 0
   /** The floor follows at once: the partition is being given up. */
   hurry = false
@@ -53,11 +81,19 @@ export class Fold<State> {
   #stopped = false
   readonly #markers = new Map<string, () => void>()
 
-  constructor(context: FoldContext<State>, p: number, floor: number) {
+  constructor(
+    context: FoldContext<State>,
+    p: number,
+    floor: number,
+    queues: FoldQueues = NO_QUEUES,
+    maxUnsaved = MAX_UNSAVED,
+  ) {
     this.#context = context
     this.p = p
     this.floor = floor
     this.position = floor
+    this.#queues = queues
+    this.#maxUnsaved = maxUnsaved
   }
 
   get users(): number {
@@ -68,42 +104,54 @@ export class Fold<State> {
     return this.#users.values()
   }
 
-  /** Where acknowledgements go. */
-  consuming(consumption: Consumption): void {
-    this.#consumption = consumption
-  }
-
   /** Resolves when the marker has come by: everything before it is folded. */
   marker(nonce: string): Promise<void> {
     return new Promise((resolve) => this.#markers.set(nonce, resolve))
   }
 
-  /** True when the inbox should be left waiting: the store takes nothing. */
+  /** True when the inbox should be left waiting: the store, or a queue, takes nothing. */
   get full(): boolean {
-    return this.#unsavedEntries > MAX_UNSAVED
+    return this.#unsavedEntries > this.#maxUnsaved || this.#queues.full
+  }
+
+  get stopped(): boolean {
+    return this.#stopped
   }
 
   /** A message of the inbox. Repeated ones do no harm. */
-  onMessage(message: StoredMessage): void {
-    if (this.#stopped || message.seq <= this.position) return
+  onMessage({ position, data }: Pick<StreamRecord, 'position' | 'data'>): void {
+    if (this.#stopped || position <= this.position) return
     const changed = new Set<UserActor<State>>()
+    const markers: string[] = []
     try {
-      readInbox(message.data, (entry) => this.#entry(entry, message.seq, changed))
+      readInbox(data, (entry) => {
+        if (entry.kind === 'marker') markers.push(entry.nonce)
+        else {
+          this.#queues.entry(entry)
+          this.#entry(entry, position, changed)
+        }
+      })
     } catch (cause) {
       // A batch that can't be read must not stop the inbox of everybody else; it stays in the stream to look at.
-      this.#context.poisoned(this.p, message.seq, cause)
+      this.#context.poisoned(this.p, position, cause)
     }
-    this.position = message.seq
-    if (changed.size > 0) this.#context.folded(changed, message.seq)
-    if (this.#unsavedEntries > SAVE_ENTRIES && !this.#saving) void this.save()
+    this.#queues.message(position)
+    this.position = position
+    if (changed.size > 0) this.#context.folded(changed, position)
+    for (const nonce of markers) {
+      this.#markers.get(nonce)?.()
+      this.#markers.delete(nonce)
+    }
+    const many = this.#unsavedEntries > SAVE_ENTRIES
+    // After a failure the pulse tries again, at its pace.
+    if (many && this.#saving === undefined && !this.#failing) void this.save()
   }
 
-  #entry(entry: InboxEntry, position: number, changed: Set<UserActor<State>>): void {
-    if (entry.kind === 'marker') {
-      this.#markers.get(entry.nonce)?.()
-      this.#markers.delete(entry.nonce)
-      return
-    }
+  #entry(
+    entry: Exclude<InboxEntry, { kind: 'marker' }>,
+    position: number,
+    changed: Set<UserActor<State>>,
+  ): void {
     const user = this.user(entry.user)
     const pointer = entry.kind === 'pointer'
     const stored: UserEntry = {
@@ -140,7 +188,11 @@ export class Fold<State> {
       work(user)
       return
     }
-    user.waiting.push(() => (user.loaded ? work(user) : failed()))
+    if (this.#stopped || user.waiting.length >= MAX_WAITING) {
+      failed()
+      return
+    }
+    user.waiting.push(() => (user.loaded && !this.#stopped ? work(user) : failed()))
     if (!user.loading) void this.#load(user)
   }
 
@@ -150,7 +202,8 @@ export class Fold<State> {
     try {
       const rows = await state.user(user.id)
       const fresh = behavior.empty(user.id)
-      for (const row of rows) behavior.fold(fresh, entryOf(row))
+      for (const row of rows) if (isEntry(row.key)) behavior.fold(fresh, entryOf(row))
+      for (const entry of user.stored) behavior.fold(fresh, entry)
       for (const entry of user.unsaved.values()) behavior.fold(fresh, entry)
       user.state = fresh
       user.loaded = true
@@ -158,26 +211,32 @@ export class Fold<State> {
       this.#context.storeFailed(this.p, user.id, cause)
     }
     user.loading = false
+    user.stored.length = 0
     for (const waiting of user.waiting.splice(0)) waiting()
   }
 
   /** Every 100 ms or so. */
   pulse(now: number): void {
-    if (this.#stopped || this.#saving) return
-    if (this.#unsavedEntries > 0 && now - this.#savedAt >= SAVE_MS) void this.save()
-    else if (
-      this.#unsavedEntries === 0 &&
-      this.position > this.floor &&
-      now - this.#floorAt >= FLOOR_MS
-    ) {
-      void this.save()
-    }
+    if (this.#stopped || this.#saving !== undefined || now - this.#savedAt < SAVE_MS) return
+    const due = this.position > this.floor && now - this.#floorAt >= FLOOR_MS
+    if (this.#unsavedEntries > 0 || this.#queues.dirty || due) void this.save()
   }
 
   /** Stores what is unsaved; afterwards everything up to the position at its start is safe. */
   async save(): Promise<void> {
-    this.#saving = true
-    const position = this.position
+    // One at a time: what another one has not stored yet must not count as stored.
+    while (this.#saving !== undefined) await this.#saving
+    this.#saving = this.#save().finally(() => {
+      this.#savedAt = this.#context.monotonic()
+      this.#saving = undefined
+    })
+    await this.#saving
+  }
+
+  async #save(): Promise<void> {
+    const { state, monotonic, saveFloor } = this.#context
+    const position = Math.min(this.position, this.#queues.safe)
+    const queues = this.#queues.take()
     const users = [...this.#unsaved]
     this.#unsaved.clear()
     const entries: [UserActor<State>, UserEntry][] = []
@@ -185,29 +244,28 @@ export class Fold<State> {
     try {
       for (let i = 0; i < entries.length; i += ROWS_AT_ONCE) {
         const part = entries.slice(i, i + ROWS_AT_ONCE)
-        await this.#context.state.saveUsers(part.map(([user, entry]) => rowOf(user.id, entry)))
+        await state.saveUsers(part.map(([user, entry]) => rowOf(user.id, entry)))
         for (const [user, entry] of part) this.#stored(user, entry)
       }
-      const now = this.#context.monotonic()
-      if (
-        !this.#stopped &&
-        position > this.floor &&
-        (now - this.#floorAt >= FLOOR_MS || this.hurry)
-      ) {
-        await this.#context.saveFloor(this.p, position)
+      if (queues.rows.length > 0) await state.saveUsers(queues.rows)
+      queues.stored()
+      this.#failing = false
+      const due = monotonic() - this.#floorAt >= FLOOR_MS || this.hurry
+      if (!this.#stopped && position > this.floor && due) {
+        await saveFloor(this.p, position)
         this.floor = position
-        this.#floorAt = this.#context.monotonic()
-        this.#consumption?.ack(position)
+        this.#floorAt = monotonic()
       }
     } catch (cause) {
+      this.#failing = true
       for (const user of users) if (user.unsaved.size > 0) this.#unsaved.add(user)
       this.#context.storeFailed(this.p, undefined, cause)
     }
-    this.#savedAt = this.#context.monotonic()
-    this.#saving = false
   }
 
   #stored(user: UserActor<State>, entry: UserEntry): void {
+    // Its rows may have been read before this one was there.
+    if (user.loading) user.stored.push(entry)
     // A newer one may have come meanwhile.
     if (user.unsaved.get(entry.key) !== entry) return
     user.unsaved.delete(entry.key)
@@ -223,27 +281,15 @@ export class Fold<State> {
 
   /** True when the store has all that was folded. */
   get drained(): boolean {
-    return this.#unsavedEntries === 0 && !this.#saving
+    return this.#unsavedEntries === 0 && this.#saving === undefined && this.#queues.drained
   }
 
-  async stop(): Promise<void> {
+  stop(): void {
     this.#stopped = true
-    await this.#consumption?.stop()
     for (const user of this.#users.values()) for (const waiting of user.waiting.splice(0)) waiting()
     this.#users.clear()
   }
 }
 
-/** A row's own position is the entry's version, since the newer state wins (contracts I1); its inbox position is inside. */
-const rowOf = (user: UserId, entry: UserEntry): UserRow => ({
-  user,
-  key: entry.key,
-  position: entry.version,
-  value: new Writer(entry.value.length + 9).uint(entry.position).raw(entry.value).take(),
-})
-
-const entryOf = (row: UserRow): UserEntry => {
-  const reader = new Reader(row.value)
-  const position = reader.uint()
-  return { key: row.key, version: row.position, position, value: row.value.subarray(reader.at) }
-}
+/** Rows whose key starts with `!` belong to others, but for the account. */
+const isEntry = (key: string): boolean => key === ACCOUNT_KEY || !key.startsWith('!')

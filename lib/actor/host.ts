@@ -30,6 +30,9 @@ import { inboxFloor, type StartContext, takeInbox, takeLog } from './owner-start
 import { Partition } from './partition.ts'
 import { type Claiming, Placement } from './placement.ts'
 import { PointerQueue } from './pointer-queue.ts'
+import type { QueueLimits } from './queue-device.ts'
+import { type QueueConsumer, queuePort } from './queue-port.ts'
+import { loadQueues, Queues } from './queues.ts'
 import { Routes, type SessionRoute } from './routes.ts'
 import { Sessions } from './sessions.ts'
 import { WorkerLease } from './worker-lease.ts'
@@ -50,19 +53,22 @@ export type HostOptions<Room, User> = {
   readonly state: StateStore
   readonly limits: ActorLimits
   readonly inboxConsumer: StartContext['inboxConsumer']
+  /** The durable queue of a device (contracts I5). */
+  readonly queueConsumer: QueueConsumer
+  readonly queueLimits: QueueLimits
 }
 
 type Owned<Room, User> = {
   readonly partition: Partition<Room>
   readonly fold: Fold<User>
   readonly sessions: Sessions<User>
+  readonly queues: Queues
   readonly life: AbortController
   readonly unsubscribe: Unsubscribe
 }
 
 const PULSE_MS = 50
 const SWEEP_MS = 5000
-const PASSIVE_MS = 60_000
 /** Partitions that are started side by side. */
 const STARTS = 16
 
@@ -240,10 +246,11 @@ export class Host<Room, User> implements Service {
 
   #sweep(): void {
     const now = this.#options.clock.monotonic()
-    for (const { partition, fold, sessions } of this.#owned.values()) {
-      partition.passivate(this.#options.clock.now() - PASSIVE_MS)
+    for (const { partition, fold, sessions, queues } of this.#owned.values()) {
+      partition.passivate(this.#options.clock.now() - this.#options.limits.roomIdleMs)
       fold.passivate(now)
       sessions.expire(now)
+      queues.pulse()
     }
   }
 
@@ -255,6 +262,7 @@ export class Host<Room, User> implements Service {
       void this.#take(p, how, life)
         .catch((err: unknown) => {
           if (!life.signal.aborted) this.#options.log.error({ p, err }, 'partition.start_failed')
+          life.abort(err)
           this.placement.failed(p)
         })
         .finally(() => {
@@ -276,7 +284,10 @@ export class Host<Room, User> implements Service {
       return
     }
     const { epoch, checkpoint, chain, quietUntil } = taken
-    const fold = new Fold<User>(this.#foldContext(p), p, await inboxFloor(start, p, signal))
+    const queues = new Queues(p, epoch, this.#queuePort(p), this.#options.state, signal)
+    await loadQueues(queues, signal)
+    const floor = await inboxFloor(start, p, signal)
+    const fold = new Fold<User>(this.#foldContext(p), p, floor, queues)
     const inbox = await this.#options.nats.streams.state(
       streamOf('INBOX', p, this.#options.streams),
     )
@@ -287,11 +298,12 @@ export class Host<Room, User> implements Service {
         outbound: this.#outbound,
         monotonic: () => clock.monotonic(),
         nextLineage: () => this.#worker.source.lineage(clock.now()),
-        answer: (origin, run) => partition.answer(origin, run),
+        answer: (origin, run) => partition.answer(origin, 0, run),
         tell: (host, user, list) => this.#tell(host, user, list),
       },
       fold,
       Date.parse(inbox.created).toString(36),
+      queues,
     )
     this.#folding.set(p, sessions)
     await takeInbox(start, fold, epoch, signal)
@@ -299,7 +311,7 @@ export class Host<Room, User> implements Service {
     const wait = quietUntil - clock.monotonic()
     if (wait > 0) await pause(wait, undefined, { signal })
     const unsubscribe = this.#listen(p)
-    this.#owned.set(p, { partition, fold, sessions, life, unsubscribe })
+    this.#owned.set(p, { partition, fold, sessions, queues, life, unsubscribe })
     if (!(await this.placement.serving(p, epoch, signal))) {
       this.#stop(p)
       this.placement.lost(p, how.view)
@@ -353,6 +365,19 @@ export class Host<Room, User> implements Service {
       poisoned: (_p: number, position: number, err: unknown) =>
         log.error({ p, position, err }, 'inbox.unreadable'),
     }
+  }
+
+  #queuePort(p: number) {
+    const { queueConsumer, queueLimits, nats, state, clock, log } = this.#options
+    return queuePort({
+      consumer: queueConsumer,
+      limits: queueLimits,
+      streams: nats.streams,
+      appends: this.#appends,
+      state,
+      now: () => clock.now(),
+      failed: (user, device, err) => log.warn({ p, user, device, err }, 'queue.failed'),
+    })
   }
 
   #context(): PartitionContext<Room> {
@@ -412,7 +437,7 @@ export class Host<Room, User> implements Service {
     owned.unsubscribe()
     owned.partition.stop()
     this.#pointers.discard((room) => this.#places.of(room) === p)
-    void owned.fold.stop().catch(() => undefined)
+    owned.fold.stop()
     this.#outbound.flush()
   }
 
@@ -447,6 +472,7 @@ export class Host<Room, User> implements Service {
   async drain(deadline: number): Promise<void> {
     const left = Math.ceil(Math.max(100, deadline - this.#options.clock.monotonic()))
     const signal = AbortSignal.timeout(left)
+    this.#claims.length = 0
     for (const life of this.#starting.values()) life.abort(new Error('the host drains'))
     await this.placement.drain(signal).catch(() => undefined)
     await Promise.all(

@@ -1,5 +1,6 @@
 /** Envelopes and single commands as they arrive, handed to the actors they are for. */
 import type { Bus, Message } from '../bus/bus.ts'
+import { refuse } from '../errors.ts'
 import { type ActorId, type GatewayId, partitionOf, type RoomId } from '../ids.ts'
 import { readFrame } from '../protocol/codec.ts'
 import { readToHost, type ToHost } from '../protocol/envelopes.ts'
@@ -7,6 +8,7 @@ import { hashBytes } from '../protocol/hash.ts'
 import { isSend, readHead, readSend } from '../protocol/hot.ts'
 import { BadFrame, Reader } from '../protocol/reader.ts'
 import { decodeUserCommand, type UserCommand } from '../protocol/user-commands.ts'
+import { sendRefusal } from './answers.ts'
 import type { RoomCommand } from './behavior.ts'
 import { type Origin, type Outbound, type Outlet, ReplyOutlet } from './outbound.ts'
 
@@ -60,16 +62,33 @@ export class Intake {
 
   /** What came on `h.<incarnation>`, or on an actor's own subject with a reply subject. */
   onMessage(message: Message): void {
+    const { subject, reply, data } = message
+    const outlet = reply === undefined ? undefined : new ReplyOutlet(this.#bus, reply)
     try {
-      if (message.reply === undefined) {
-        readToHost(message.data, (sender, item) => this.#item(sender, item, undefined))
-      } else {
-        const outlet = new ReplyOutlet(this.#bus, message.reply)
-        readToHost(message.data, (sender, item) => this.#item(sender, item, outlet))
-      }
+      readToHost(data, (sender, item) => {
+        try {
+          this.#item(sender, item, outlet)
+        } catch (cause) {
+          if (!(cause instanceof BadFrame)) throw cause
+          this.#unreadable(subject, sender, item, outlet, cause)
+        }
+      })
     } catch (cause) {
-      this.#actors.unreadable(message.subject, cause)
+      this.#actors.unreadable(subject, cause)
     }
+  }
+
+  /** One command that can't be read must not take those behind it along: they would be sent again with it. */
+  #unreadable(
+    subject: string,
+    sender: GatewayId,
+    item: ToHost,
+    outlet: Outlet | undefined,
+    cause: BadFrame,
+  ): void {
+    this.#actors.unreadable(subject, cause)
+    if (item.kind !== 'room' && item.kind !== 'user') return
+    sendRefusal(this.#origin(sender, item, outlet), 0, refuse('bad_frame', cause.message))
   }
 
   #item(sender: GatewayId, item: ToHost, outlet: Outlet | undefined): void {

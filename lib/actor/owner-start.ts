@@ -6,6 +6,7 @@ import { setTimeout as pause } from 'node:timers/promises'
 import { nanoid } from 'nanoid'
 import type { ConsumerSpec, Nats } from '../bus/bus.ts'
 import { checkpointKey, inboxFloorKey, type Positions } from '../bus/positions.ts'
+import type { RecordSource } from '../bus/record-source.ts'
 import type { Clock } from '../clock.ts'
 import { writeMarkerEntry } from '../protocol/inbox.ts'
 import { decodeBatch, decodeHeader } from '../protocol/records.ts'
@@ -14,6 +15,7 @@ import { inboxSubject, logSubject, streamOf } from '../subjects.ts'
 import type { Appends } from './appends.ts'
 import { type Claimant, fence } from './fence.ts'
 import type { Fold } from './fold.ts'
+import { readInboxInto } from './inbox-reader.ts'
 import { QUIET_MS } from './lease.ts'
 import { BrokenChain, type Chain, ChainBuilder, Superseded } from './replay.ts'
 
@@ -48,6 +50,8 @@ const RETRY_MAX_MS = 1000
 const ALARM_TRIES = 20
 /** An epoch of no owner: proven dead only where nobody else can be alive. */
 const NOBODY = -1
+/** JetStream's err_code of a full stream. */
+const FULL = 10077
 
 /** Takes the log of `p` over. */
 export const takeLog = async (
@@ -135,7 +139,10 @@ const laterOwner = async (
   return { kind: 'yield', view: decodeHeader(record.data).view }
 }
 
-/** Folds the inbox of `p` up to a marker that is written now; older owners' consumers are deleted (contracts I3). */
+/**
+ * Folds the inbox of `p` from now on and until `signal` aborts; resolves when everything is folded that was there
+ * before. Older owners' consumers are deleted (contracts I3).
+ */
 export const takeInbox = async <User>(
   context: StartContext,
   fold: Fold<User>,
@@ -145,20 +152,37 @@ export const takeInbox = async <User>(
   const { nats, appends } = context
   const { p } = fold
   const { stream, config } = context.inboxConsumer(p, epoch, fold.floor + 1)
+  const source = nats.streams.source(stream, config)
   const nonce = nanoid()
   const marker = fold.marker(nonce)
   const bytes = writeMarkerEntry(new Writer(), nonce).take()
-  await retry(signal, async () => {
+  let failures = 0
+  const reading = readInboxInto(source, fold, signal, (cause) => {
+    if (++failures % ALARM_TRIES === 0) {
+      context.alarm(p, `the inbox can not be read: ${String(cause)}`)
+    }
+  })
+  void reading.then(() =>
+    // Its successor or its inactive threshold deletes it otherwise.
+    nats.streams.deleteConsumer(stream, config.durable_name).catch(() => undefined),
+  )
+  const written = await retry(signal, async () => {
     const reply = await appends.once(inboxSubject(p), bytes, undefined)
-    if (!reply?.ok) throw new Error(reply?.text ?? 'no reply')
+    if (reply?.ok) return true
+    if (reply?.code === FULL) return false
+    throw new Error(reply?.text ?? 'no reply')
   })
-  await retry(signal, async () => {
-    fold.consuming(await nats.streams.consume(stream, config, (message) => fold.onMessage(message)))
-  })
-  await Promise.race([marker, aborted(signal)])
+  if (written) await Promise.race([marker, aborted(signal)])
+  // L0: a full inbox takes no marker; what it holds is all that there is.
+  else await untilEmpty(source, signal)
   signal.throwIfAborted()
   void deleteOlder(nats, stream, p, epoch)
 }
+
+const untilEmpty = (source: RecordSource, signal: AbortSignal): Promise<void> =>
+  retry(signal, async () => {
+    if ((await source.pending()) > 0) throw new Error('not yet')
+  })
 
 const deleteOlder = async (nats: Nats, stream: string, p: number, epoch: number): Promise<void> => {
   try {

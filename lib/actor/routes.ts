@@ -14,6 +14,8 @@ type Route = {
   sessions: readonly SessionRoute[] | undefined
   expires: number
   asking: boolean
+  /** What the actor told while it was being asked: newer than its answer, which may be read later. */
+  told: readonly SessionRoute[] | undefined
 }
 
 /** Asks a user's actor for its sessions; undefined when it does not know (yet). It tells of changes by itself. */
@@ -69,7 +71,7 @@ export class Routes {
     let route = this.#routes.get(user)
     if (route === undefined) {
       if (this.#routes.size >= MAX_ROUTES) this.#evict(now)
-      route = { sessions: undefined, expires: 0, asking: false }
+      route = { sessions: undefined, expires: 0, asking: false, told: undefined }
       this.#routes.set(user, route)
     }
     if (now > route.expires) route.sessions = undefined
@@ -79,6 +81,7 @@ export class Routes {
 
   async #renew(user: UserId, route: Route): Promise<void> {
     route.asking = true
+    route.told = undefined
     const asked = this.#clock.monotonic()
     // No answer, or an actor that does not know yet: `live` for a while, then ask again.
     const sessions = await this.#ask(user).catch(() => undefined)
@@ -88,7 +91,7 @@ export class Routes {
       if (route.expires < asked + RENEW_MS) route.expires = asked + RENEW_MS + RETRY_MS
       route.sessions = undefined
     } else {
-      route.sessions = sessions
+      route.sessions = route.told ?? sessions
       route.expires = asked + LEASE_MS
     }
   }
@@ -96,7 +99,9 @@ export class Routes {
   /** The actor says that a user's sessions changed. */
   changed(user: UserId, sessions: readonly SessionRoute[]): void {
     const route = this.#routes.get(user)
-    if (route?.sessions !== undefined) route.sessions = sessions
+    if (route === undefined) return
+    if (route.asking) route.told = sessions
+    if (route.sessions !== undefined) route.sessions = sessions
   }
 
   /** A handle was gone (contracts R1): forget the route. */

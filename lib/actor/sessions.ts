@@ -2,7 +2,7 @@
  * The sessions of a partition's users: admission, what changed since a cursor, beats, routes (contracts I4, I6, R2,
  * R3).
  */
-import { CLOSE, type Refusal, refuse } from '../errors.ts'
+import { CLOSE, ParleyError, type Refusal, refuse } from '../errors.ts'
 import type { DeviceId, GatewayId, Incarnation, UserId } from '../ids.ts'
 import { encodeFrame } from '../protocol/codec.ts'
 import { FRAMES } from '../protocol/frames.ts'
@@ -23,6 +23,8 @@ const LOST_MS = 4 * BEAT_MS
 const YOUNG_MS = LEASE_MS + 250 + 2000
 /** A hello whose account record has not come by yet waits this long. */
 const ACCOUNT_MS = 2000
+/** Hellos that may wait for account records. */
+const MAX_LATE = 10_000
 
 export type SessionsContext<State> = {
   readonly behavior: UserBehavior<State>
@@ -35,6 +37,15 @@ export type SessionsContext<State> = {
   tell(host: Incarnation, user: UserId, sessions: readonly SessionRoute[]): void
 }
 
+/** The durable queues of this partition's users (queues.ts). */
+export type DeviceQueues = {
+  has(user: UserId, device: DeviceId): boolean
+  /** @throws ParleyError limit, unavailable */
+  start(user: UserId, device: DeviceId, folded: () => number): Promise<void>
+  /** @throws ParleyError unavailable */
+  end(user: UserId, device: DeviceId): Promise<void>
+}
+
 type LateHello = {
   readonly origin: Origin
   readonly command: UserCommand & { name: 'hello' }
@@ -45,21 +56,30 @@ export class Sessions<State> {
   readonly #context: SessionsContext<State>
   readonly #fold: Fold<State>
   readonly #stream: string
-  readonly #since: number
-  readonly #late: LateHello[] = []
+  readonly #queues: DeviceQueues | undefined
+  /** When this host began to serve, monotonic ms. */
+  #since: number | undefined
+  #late: LateHello[] = []
 
   /** `stream` is the incarnation of the inbox's stream. */
-  constructor(context: SessionsContext<State>, fold: Fold<State>, stream: string) {
+  constructor(
+    context: SessionsContext<State>,
+    fold: Fold<State>,
+    stream: string,
+    queues?: DeviceQueues,
+  ) {
     this.#context = context
     this.#fold = fold
     this.#stream = stream
-    this.#since = context.monotonic()
+    this.#queues = queues
   }
 
   execute(origin: Origin, command: UserCommand): void {
     switch (command.name) {
       case 'hello':
-        this.#with(origin, command.req, (user) => this.#hello(user, origin, command))
+        this.#with(origin, command.req, (user) => {
+          this.#hello(user, { origin, command, until: this.#context.monotonic() + ACCOUNT_MS })
+        })
         break
       case 'sync':
         this.#with(origin, command.req, (user) => {
@@ -82,35 +102,67 @@ export class Sessions<State> {
           })
         })
         break
-      case 'routes':
       case 'queue':
+        this.#with(origin, command.req, (user) => void this.#queue(user, origin, command))
+        break
+      case 'routes':
         sendRefusal(origin, 0, refuse('bad_request'))
         break
     }
   }
 
   #with(origin: Origin, req: number, work: (user: UserActor<State>) => void): void {
-    this.#fold.withUser(origin.user, work, () =>
-      sendRefusal(origin, req, refuse('unavailable', 'Your data can not be read for now.', 500)),
-    )
+    this.#fold.withUser(origin.user, work, () => {
+      if (this.#fold.stopped) origin.outlet.moved(origin.token, origin.attempt)
+      else sendRefusal(origin, req, UNREADABLE)
+    })
   }
 
-  #hello(user: UserActor<State>, origin: Origin, command: UserCommand & { name: 'hello' }): void {
+  #hello(user: UserActor<State>, late: LateHello): void {
+    const { origin, command, until } = late
     const { behavior, monotonic } = this.#context
     const admitted = behavior.admit(user.state, origin.device, command.generation)
     if (admitted !== 'admitted') {
-      if (admitted.refused === 'unavailable') {
-        // The record follows its PubAck within milliseconds.
-        this.#late.push({ origin, command, until: monotonic() + ACCOUNT_MS })
-      } else this.#refuse(origin, command.req, admitted)
+      const waits = admitted.refused === 'unavailable' && monotonic() < until
+      // The record follows its PubAck within milliseconds.
+      if (waits && this.#late.length < MAX_LATE) this.#late.push(late)
+      else this.#refuse(origin, command.req, admitted)
       return
     }
     const changes = this.#changes(user, command.cursor)
     this.#add(user, origin, command.generation, changes.cursor.position)
     const lineage = command.wantsLineage ? this.#context.nextLineage() : 0
+    const queue = this.#queues?.has(user.id, origin.device) === true
     const rest = writeChanges(new Writer(1024), changes).take()
     this.#context.answer(origin, () =>
-      origin.outlet.final(origin.token, origin.attempt, encodeAdmitted({ lineage, rest })),
+      origin.outlet.final(origin.token, origin.attempt, encodeAdmitted({ lineage, queue, rest })),
+    )
+  }
+
+  async #queue(
+    user: UserActor<State>,
+    origin: Origin,
+    command: UserCommand & { name: 'queue' },
+  ): Promise<void> {
+    const { req, on } = command
+    const queues = this.#queues
+    // Only who was admitted may cost the cluster a consumer.
+    const known = user.sessions.some(({ device }) => device === origin.device)
+    if (queues === undefined || !known) {
+      sendRefusal(origin, req, refuse('unavailable', undefined, 500))
+      return
+    }
+    try {
+      if (on) await queues.start(user.id, origin.device, () => this.#fold.position)
+      else await queues.end(user.id, origin.device)
+    } catch (error) {
+      const code = error instanceof ParleyError ? error.code : 'unavailable'
+      const detail = code === 'limit' ? 'No more durable queues: use cursor sync.' : undefined
+      this.#refuse(origin, req, refuse(code, detail, code === 'limit' ? undefined : 500))
+      return
+    }
+    this.#context.answer(origin, () =>
+      origin.outlet.final(origin.token, origin.attempt, encodeFrame('ok', { req })),
     )
   }
 
@@ -178,7 +230,9 @@ export class Sessions<State> {
         const session = actor.session(gateway, handle)
         if (session === undefined) return
         session.beatAt = this.#context.monotonic()
-        session.position = Math.max(session.position, position)
+        // Past the end: of a stream that was there before this one.
+        if (position > this.#fold.position) session.position = 0
+        else session.position = Math.max(session.position, position)
         if (this.#context.behavior.newest(actor.state) > session.position)
           this.#push(actor, session)
       },
@@ -196,8 +250,8 @@ export class Sessions<State> {
    */
   #push(user: UserActor<State>, session: Session): void {
     const changes = this.#changes(user, { stream: this.#stream, position: session.position })
-    // More than a page: the next pong's cursor sends the device to sync.
-    if (changes.pointers.length === 0 || changes.more) return
+    if (changes.pointers.length === 0) return
+    // Of more than a page the device asks for the rest with the cursor in it.
     this.#context.outbound
       .outlet(session.gateway)
       .pointers(changes.cursor.position, changesFrame(0, changes), [session.handle])
@@ -219,16 +273,15 @@ export class Sessions<State> {
         } else if (now - session.openedAt < YOUNG_MS) this.#push(user, session)
       }
     }
-    if (this.#late.length > 0) this.#retryLate(now)
+    if (this.#late.length > 0) this.#retryLate()
   }
 
-  #retryLate(now: number): void {
-    for (const late of this.#late.splice(0)) {
-      if (now < late.until) this.execute(late.origin, late.command)
-      else {
-        const refusal = refuse('unavailable', 'This account is not known here (yet).', 1000)
-        sendRefusal(late.origin, late.command.req, refusal)
-      }
+  #retryLate(): void {
+    const waiting = this.#late
+    this.#late = []
+    for (const late of waiting) {
+      const { origin, command } = late
+      this.#with(origin, command.req, (user) => this.#hello(user, late))
     }
   }
 
@@ -236,7 +289,7 @@ export class Sessions<State> {
   routes(user: UserId, host: Incarnation): readonly SessionRoute[] | undefined {
     const now = this.#context.monotonic()
     // Younger than a beat: there may be sessions that have not said so yet.
-    if (now - this.#since < BEAT_MS + 1000) return undefined
+    if (now - (this.#since ?? now) < BEAT_MS + 1000) return undefined
     const actor = this.#fold.user(user)
     actor.lessees.set(host, now + LEASE_MS)
     return actor.sessions
@@ -250,8 +303,10 @@ export class Sessions<State> {
     }
   }
 
+  /** Every 100 ms or so, from when this host serves. */
   pulse(now: number): void {
-    if (this.#late.length > 0) this.#retryLate(now)
+    this.#since ??= now
+    if (this.#late.length > 0) this.#retryLate()
   }
 
   /** Drops sessions whose gateway has fallen silent. */
@@ -263,6 +318,8 @@ export class Sessions<State> {
     }
   }
 }
+
+const UNREADABLE = refuse('unavailable', 'Your data can not be read for now.', 500)
 
 const closeOf = (refusal: Refusal): 'device_removed' | 'unauthorized' =>
   refusal.refused === 'device_removed' ? 'device_removed' : 'unauthorized'

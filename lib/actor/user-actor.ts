@@ -26,6 +26,8 @@ export class UserActor<State> {
   readonly waiting: Waiting[] = []
   /** Entries that the store does not have yet, the newest of each key. */
   readonly unsaved = new Map<string, UserEntry>()
+  /** Entries that were stored while the rows were being read. */
+  readonly stored: UserEntry[] = []
   sessions: Session[] = []
   /** Hosts that hold a lease on this user's routes, and until when (monotonic ms). */
   readonly lessees = new Map<Incarnation, number>()

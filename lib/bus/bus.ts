@@ -2,6 +2,8 @@
  * What Parley needs of NATS: core messages, the log, durable consumption, small shared state. Implemented by nats.ts;
  * everything else in the house sees only these types.
  */
+import type { RecordSource } from './record-source.ts'
+
 export type Message = {
   readonly subject: string
   readonly data: Uint8Array
@@ -78,17 +80,16 @@ export interface Streams {
     onMessage: (message: StoredMessage) => void,
   ): Promise<void>
   state(stream: string): Promise<StreamState>
-  /** Removes messages below `seq`, of one subject or of all. */
-  purge(stream: string, below: number, subject?: string): Promise<void>
-  /**
-   * A durable consumer made (or found) by `config`; messages come in order to `onMessage` until `stop`. `ack`
-   * acknowledges everything up to a sequence. Resubscribes by itself, resuming where it was.
-   */
-  consume(
-    stream: string,
-    config: ConsumerSpec,
-    onMessage: (message: StoredMessage) => void,
-  ): Promise<Consumption>
+  /** Removes messages below `below`, or whatever their sequence, of one subject or of all. */
+  purge(stream: string, below: number | undefined, subject?: string): Promise<void>
+  /** The records of `config.filter_subject` in order, for one reader that keeps its own position (record-source.ts). */
+  source(stream: string, config: ConsumerSpec): RecordSource
+  /** Makes a consumer, or leaves the one that is there. @throws ParleyError limit, when the stream admits no more of them */
+  addConsumer(stream: string, config: ConsumerSpec): Promise<void>
+  /** Undefined when there is no such consumer. */
+  consumer(stream: string, name: string): Promise<ConsumerState | undefined>
+  /** Messages of a work queue, each to be acknowledged by itself; the consumer must be there. */
+  pull(stream: string, name: string, sink: PullSink): Pull
   deleteConsumer(stream: string, name: string): Promise<void>
   consumers(stream: string): Promise<string[]>
 }
@@ -102,10 +103,30 @@ export type ConsumerSpec = {
   readonly [option: string]: unknown
 }
 
-export interface Consumption {
-  /** Everything up to `seq` is safe elsewhere. */
-  ack(seq: number): void
-  stop(): Promise<void>
+export type ConsumerState = {
+  /** Messages that it still has to hand out. */
+  readonly pending: number
+  /** Messages handed out and not acknowledged. */
+  readonly unacked: number
+  /** Everything of it up to this sequence of the stream is acknowledged. */
+  readonly floor: number
+}
+
+export type PulledMessage = StoredMessage & {
+  /** It need not come again. */
+  ack(): void
+}
+
+export type PullSink = {
+  onMessage(message: PulledMessage): void
+  /** Nothing more comes: the consumer is gone, or the connection was interrupted. */
+  onEnd(why: string): void
+}
+
+export interface Pull {
+  /** Takes up to `messages` more, beyond what it was asked for before. */
+  want(messages: number): void
+  stop(): void
 }
 
 /** A KV entry; `value` undefined after a delete. */

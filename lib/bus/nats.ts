@@ -57,6 +57,11 @@ const natsBus = (connection: NatsConnection): Nats => {
   // Ends with the connection.
   void watchStatus()
 
+  const onGap = (callback: () => void): Unsubscribe => {
+    gaps.add(callback)
+    return () => gaps.delete(callback)
+  }
+
   const subscribe = (subject: string, onMessage: (message: Message) => void): Unsubscribe => {
     const subscription = connection.subscribe(subject, {
       callback: (error, message) => {
@@ -96,11 +101,8 @@ const natsBus = (connection: NatsConnection): Nats => {
       }
     },
     flush: () => connection.flush(),
-    onGap: (callback) => {
-      gaps.add(callback)
-      return () => gaps.delete(callback)
-    },
-    streams: natsStreams(connection),
+    onGap,
+    streams: natsStreams(connection, onGap),
     bucket: (name) => {
       const known = buckets.get(name)
       if (known !== undefined) return known

@@ -9,13 +9,17 @@ import {
   jetstreamManager,
 } from '@nats-io/jetstream'
 import { headers, type NatsConnection } from '@nats-io/nats-core'
+import { systemClock } from '../clock.ts'
 import { ParleyError } from '../errors.ts'
-import type { StoredMessage, Streams } from './bus.ts'
+import type { StoredMessage, Streams, Unsubscribe } from './bus.ts'
+import { openPull } from './pull.ts'
+import { recordSource } from './record-source.ts'
 
 const EXPECTED = 'Nats-Expected-Last-Subject-Sequence'
 /** JetStream's err_code of "no message found". */
 const NO_MESSAGE = 10037
 const CONSUMER_NOT_FOUND = 10014
+const TOO_MANY_CONSUMERS = 10026
 const READ_STALL_MS = 5000
 
 const stored = (message: JsMsg): StoredMessage => ({
@@ -34,25 +38,10 @@ const absentIs = async <T>(code: number, ask: Promise<T>): Promise<T | undefined
   }
 }
 
-/** Messages handed out and not acknowledged yet, in order. */
-class Waiting {
-  #messages: JsMsg[] = []
-
-  push(message: JsMsg): void {
-    this.#messages.push(message)
-  }
-
-  /** The consumer acknowledges all that came before, so only the last one is said. */
-  ackUpTo(seq: number): void {
-    let count = 0
-    while (count < this.#messages.length && this.#messages[count]!.seq <= seq) count++
-    if (count === 0) return
-    this.#messages[count - 1]!.ack()
-    this.#messages.splice(0, count)
-  }
-}
-
-export const natsStreams = (connection: NatsConnection): Streams => {
+export const natsStreams = (
+  connection: NatsConnection,
+  onGap: (callback: () => void) => Unsubscribe,
+): Streams => {
   const js = jetstream(connection, { timeout: 5000 })
   const manager = jetstreamManager(connection, { checkAPI: false, timeout: 5000 })
 
@@ -121,29 +110,37 @@ export const natsStreams = (connection: NatsConnection): Streams => {
       }
     },
     purge: async (stream, below, subject) => {
-      await (await manager).streams.purge(stream, {
-        seq: below,
-        ...(subject === undefined ? {} : { filter: subject }),
-      })
+      const filter = subject === undefined ? undefined : { filter: subject }
+      await (await manager).streams.purge(
+        stream,
+        below === undefined ? filter : { ...filter, seq: below },
+      )
     },
-    consume: async (stream, config, onMessage) => {
-      await (await manager).consumers.add(stream, config as unknown as Partial<ConsumerConfig>)
-      const consumer = await js.consumers.get(stream, config.durable_name)
-      const waiting = new Waiting()
-      const messages = await consumer.consume({
-        max_messages: 1000,
-        callback: (message) => {
-          waiting.push(message)
-          onMessage(stored(message))
-        },
-      })
-      return {
-        ack: (seq) => waiting.ackUpTo(seq),
-        stop: async () => {
-          await messages.close()
-        },
+    source: (stream, config) =>
+      recordSource(connection, {
+        stream,
+        consumer: config as Partial<ConsumerConfig> & { durable_name: string },
+        clock: systemClock,
+      }),
+    addConsumer: async (stream, config) => {
+      try {
+        await (await manager).consumers.add(stream, config as unknown as Partial<ConsumerConfig>)
+      } catch (cause) {
+        const full = cause instanceof JetStreamApiError && cause.code === TOO_MANY_CONSUMERS
+        throw new ParleyError(full ? 'limit' : 'unavailable', { cause })
       }
     },
+    consumer: async (stream, name) => {
+      const info = await absentIs(CONSUMER_NOT_FOUND, (await manager).consumers.info(stream, name))
+      return (
+        info && {
+          pending: info.num_pending,
+          unacked: info.num_ack_pending,
+          floor: info.ack_floor.stream_seq,
+        }
+      )
+    },
+    pull: (stream, name, sink) => openPull(connection, onGap, stream, name, sink),
     deleteConsumer: async (stream, name) => {
       await absentIs(CONSUMER_NOT_FOUND, (await manager).consumers.delete(stream, name))
     },

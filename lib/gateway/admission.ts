@@ -30,6 +30,8 @@ export type AdmissionDeps = {
   readonly delivery: Delivery
   readonly partitions: PartitionCache
   readonly limits: Limits
+  /** The device of a session that was welcomed has a durable queue. */
+  readonly onQueue: (session: Session) => void
   /** Ends a session whose state is closed already, with a last frame that says why. */
   readonly end: (session: Session, reason: CloseReason, last?: Uint8Array) => void
 }
@@ -132,8 +134,8 @@ export class Admission {
   }
 
   #welcome(session: Session, identity: Identity, admitted: Uint8Array): void {
-    const { config, clock, resume, delivery, limits } = this.#deps
-    const { lineage, rest } = decodeAdmitted(admitted)
+    const { config, clock, resume, delivery, limits, onQueue } = this.#deps
+    const { lineage, queue, rest } = decodeAdmitted(admitted)
     const cursor = new Reader(rest)
     if (!cursor.nil()) {
       cursor.array()
@@ -157,5 +159,6 @@ export class Admission {
     delivery.push(session, this.#writer.view())
     delivery.release(session)
     limits.recall(session, clock.monotonic())
+    if (queue) onQueue(session)
   }
 }

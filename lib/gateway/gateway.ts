@@ -5,7 +5,7 @@
 import type { Nats, Unsubscribe } from '../bus/bus.ts'
 import type { Owner } from '../bus/cluster.ts'
 import type { Clock } from '../clock.ts'
-import { CLOSE, type CloseReason, type Refusal } from '../errors.ts'
+import { CLOSE, type CloseReason, type Refusal, refuse } from '../errors.ts'
 import { type GatewayId, newGatewayId, type RoomId } from '../ids.ts'
 import type { Log } from '../log.ts'
 import { encodeFrame } from '../protocol/codec.ts'
@@ -26,6 +26,8 @@ import { Outgoing } from './outgoing.ts'
 import { watchOwners } from './owners.ts'
 import { PartitionCache } from './partitions.ts'
 import { PURPOSE, TARGET } from './pending.ts'
+import type { QueueConsumer } from './queue-feed.ts'
+import { QueueFeeds } from './queue-feeds.ts'
 import { errorFrame } from './refusals.ts'
 import { Registry } from './registry.ts'
 import { Replies } from './replies.ts'
@@ -45,6 +47,8 @@ export type GatewayDeps = {
   readonly config: GatewayConfig
   readonly clock: Clock
   readonly log: Log
+  /** The durable queues of devices (contracts I5); without it none is served. */
+  readonly queueConsumer?: QueueConsumer
   /** 0 ≤ r < 1, for jitter; Math.random when absent. */
   readonly random?: () => number
 }
@@ -82,6 +86,7 @@ class GatewayService implements Gateway {
   readonly #replies: Replies
   readonly #rounds: Rounds
   readonly #partitions: PartitionCache
+  readonly #queues: QueueFeeds | undefined
   readonly #closes: Partial<Record<CloseReason, number>> = {}
   #stops: Unsubscribe[] = []
   #registry: Registry | undefined
@@ -122,6 +127,17 @@ class GatewayService implements Gateway {
         if (session.step('silent') === 'close') this.#end(session, 'idle')
       },
     })
+    const { queueConsumer } = deps
+    this.#queues =
+      queueConsumer &&
+      new QueueFeeds({
+        streams: nats.streams,
+        consumer: queueConsumer,
+        push: (session, frame) => this.#delivery.push(session, frame),
+        fetch: this.#fetch,
+        failed: ({ user, device }, err) =>
+          deps.log.warn({ user, device, err }, 'queue.interrupted'),
+      })
     this.#admission = new Admission({
       config,
       clock,
@@ -132,6 +148,7 @@ class GatewayService implements Gateway {
       delivery: this.#delivery,
       partitions: this.#partitions,
       limits: this.#limits,
+      onQueue: (session) => this.#queues?.start(session),
       end: this.#end,
     })
     this.#inbound = new Inbound(
@@ -142,6 +159,8 @@ class GatewayService implements Gateway {
         delivery: this.#delivery,
         toRoom: this.#toRoom,
         toUser: this.#toUser,
+        toQueue: this.#toQueue,
+        queueAck: (session, n) => this.#queues?.ack(session, n) === true,
         refuse: this.#refuse,
         end: this.#end,
         failed: (err) => deps.log.error({ err }, 'gateway.frame_failed'),
@@ -155,6 +174,11 @@ class GatewayService implements Gateway {
       outgoing: this.#outgoing,
       now: () => clock.monotonic(),
       onAdmission: (session, frame) => this.#admission.answered(session, frame),
+      onEvents: (...given) => this.#queues?.answered(...given),
+      onQueue: (session, on) => {
+        if (on) this.#queues?.start(session)
+        else this.#queues?.stop(session)
+      },
       onKick: (session, code) => this.#kick(session, code),
       bad,
     })
@@ -257,6 +281,7 @@ class GatewayService implements Gateway {
   }
 
   #stop(): void {
+    this.#queues?.stopAll()
     for (const stop of this.#stops) stop()
     this.#stops = []
     this.#listener?.close()
@@ -318,12 +343,36 @@ class GatewayService implements Gateway {
     if (refusal !== undefined) this.#refuse(session, req, refusal)
   }
 
-  #toUser = (session: Session, req: number, command: UserCommand): void => {
+  #toUser = (session: Session, req: number, command: UserCommand): void =>
+    this.#toActor(session, req, command, PURPOSE.reply)
+
+  #toQueue = (session: Session, req: number, on: boolean): void => {
+    if (this.#queues === undefined) {
+      this.#refuse(session, req, refuse('limit', 'No durable queues here: use cursor sync.'))
+      return
+    }
+    const purpose = on ? PURPOSE.queueOn : PURPOSE.queueOff
+    this.#toActor(session, req, { name: 'queue', req, on }, purpose)
+  }
+
+  #toActor(session: Session, req: number, command: UserCommand, purpose: number): void {
     const p = session.partition
     const frame = encodeUserCommand(command)
     const now = session.heard
-    const refusal = this.#router.submit(session, p, TARGET.user, PURPOSE.reply, req, frame, now)
+    const refusal = this.#router.submit(session, p, TARGET.user, purpose, req, frame, now)
     if (refusal !== undefined) this.#refuse(session, req, refusal)
+  }
+
+  /** For a durable queue: as if its device had asked. */
+  #fetch = (
+    session: Session,
+    ticket: number,
+    room: RoomId,
+    frame: Uint8Array,
+  ): Refusal | undefined => {
+    const p = this.#partitions.of(room)
+    const now = this.#deps.clock.monotonic()
+    return this.#router.submit(session, p, TARGET.room, PURPOSE.events, ticket, frame, now)
   }
 
   #refuse = (session: Session, req: number, refusal: Refusal): void => {
@@ -332,6 +381,7 @@ class GatewayService implements Gateway {
 
   #gaveUp(session: Session, purpose: number, req: number, refusal: Refusal): void {
     if (purpose === PURPOSE.hello) this.#admission.refused(session, refusal)
+    else if (purpose === PURPOSE.events) this.#queues?.refused(session, req, refusal)
     else this.#refuse(session, req, refusal)
   }
 
@@ -352,6 +402,7 @@ class GatewayService implements Gateway {
   /** The socket is gone: nothing of the session is kept but the bucket of its device. */
   #forget(session: Session): void {
     session.step('gone')
+    this.#queues?.stop(session)
     this.#hub.remove(session)
     this.#door.out(session.address)
     if (session.user === '') return

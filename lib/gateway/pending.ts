@@ -16,7 +16,7 @@ const SLAB = 1024
 export const NONE = -1
 
 /** What to do with the answer. */
-export const PURPOSE = { reply: 0, hello: 1 } as const
+export const PURPOSE = { reply: 0, hello: 1, queueOn: 2, queueOff: 3, events: 4 } as const
 /** Which actor is meant. */
 export const TARGET = { room: 0, user: 1 } as const
 

@@ -22,6 +22,10 @@ export type RepliesDeps = {
   readonly now: () => number
   /** The actor's answer to a hello. */
   readonly onAdmission: (session: Session, frame: Uint8Array) => void
+  /** A room's answer to a fetch for a durable queue. */
+  readonly onEvents: (session: Session, ticket: number, frame: Uint8Array) => void
+  /** The actor has given the device a durable queue, or taken it away. */
+  readonly onQueue: (session: Session, on: boolean) => void
   readonly onKick: (session: Session, code: number) => void
   readonly bad: (error: unknown) => void
 }
@@ -87,12 +91,18 @@ export class Replies implements GatewaySink {
   }
 
   #answer(slot: number, frame: Uint8Array): void {
-    const { router, delivery, onAdmission } = this.#deps
+    const { router, delivery, onAdmission, onEvents, onQueue } = this.#deps
     const session = router.pending.session[slot]!
     const purpose = router.pending.purpose[slot]
+    const req = router.pending.req[slot]!
     router.settle(slot)
     if (purpose === PURPOSE.hello) onAdmission(session, frame)
-    else delivery.push(session, frame)
+    else if (purpose === PURPOSE.events) onEvents(session, req, frame)
+    else {
+      delivery.push(session, frame)
+      if (purpose === PURPOSE.reply || frame[1] !== FRAMES.ok.type) return
+      onQueue(session, purpose === PURPOSE.queueOn)
+    }
   }
 
   /** The host's route is stale: it must find another way for this event (contracts R1). */

@@ -79,10 +79,12 @@ t.test('what is no command is a BadFrame', async (t) => {
 
 t.test('an admission is its lineage and bytes that go on unread', async (t) => {
   const rest = encodeFrame('ping', { req: 300 })
-  const read = decodeAdmitted(encodeAdmitted({ lineage: 2 ** 52, rest }))
+  const read = decodeAdmitted(encodeAdmitted({ lineage: 2 ** 52, queue: true, rest }))
   t.equal(read.lineage, 2 ** 52)
+  t.equal(read.queue, true)
   t.equal(hex(read.rest), hex(rest))
-  t.equal(decodeAdmitted(encodeAdmitted({ lineage: 1, rest: new Uint8Array(0) })).rest.length, 0)
+  const none = { lineage: 1, queue: false, rest: new Uint8Array(0) }
+  t.match(decodeAdmitted(encodeAdmitted(none)), { queue: false, rest: { length: 0 } })
 })
 
 t.test('routes come back as they went', async () => {

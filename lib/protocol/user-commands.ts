@@ -62,16 +62,24 @@ export const ROUTES = record('Routes', {
   ),
 })
 
-/** What follows `textLimit` in a `welcome`, after the lineage: the gateway splices it in unread. */
-export type Admitted = { lineage: number; rest: Uint8Array }
+/**
+ * `rest` follows `textLimit` in a `welcome`, after the lineage: the gateway splices it in unread. `queue` says that the
+ * device has a durable queue.
+ */
+export type Admitted = {
+  readonly lineage: number
+  readonly queue: boolean
+  readonly rest: Uint8Array
+}
 
-export const encodeAdmitted = (admitted: Admitted): Uint8Array =>
-  new Writer().uint(admitted.lineage).raw(admitted.rest).take()
+export const encodeAdmitted = ({ lineage, queue, rest }: Admitted): Uint8Array =>
+  new Writer().uint(lineage).bool(queue).raw(rest).take()
 
 export const decodeAdmitted = (bytes: Uint8Array): Admitted => {
   const reader = new Reader(bytes)
   const lineage = reader.uint()
-  return { lineage, rest: reader.span(reader.at, bytes.length) }
+  const queue = reader.bool()
+  return { lineage, queue, rest: reader.span(reader.at, bytes.length) }
 }
 
 const BY_TYPE = new Map<number, UserCommandName>(

@@ -18,6 +18,10 @@ export type Context = {
   readonly toRoom: (session: Session, room: RoomId, req: number, frame: Uint8Array) => void
   /** Sends a command to the session's user's actor. */
   readonly toUser: (session: Session, req: number, command: UserCommand) => void
+  /** Asks the session's user's actor for the device's durable queue, or to take it away. */
+  readonly toQueue: (session: Session, req: number, on: boolean) => void
+  /** Entries up to `n` are safe with the device; false when it has no durable queue. */
+  readonly queueAck: (session: Session, n: number) => boolean
   readonly refuse: (session: Session, req: number, refusal: Refusal) => void
   /** Ends a session whose state is closed already, with a last frame that says why. */
   readonly end: (session: Session, reason: CloseReason, last?: Uint8Array) => void

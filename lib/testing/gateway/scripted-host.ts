@@ -87,9 +87,9 @@ export class ScriptedHost {
     }
   }
 
-  admit(item: Command, lineage = 77): void {
+  admit(item: Command, lineage = 77, queue = false): void {
     const rest = admittedRest(this.position)
-    this.final(item, encodeAdmitted({ lineage, rest }))
+    this.final(item, encodeAdmitted({ lineage, queue, rest }))
   }
 
   /** Acks a send with the next seq. */

@@ -1,5 +1,6 @@
 /** A gateway on a real nats-server, with scripted hosts behind it and clients before it. */
 import { connect } from '@nats-io/transport-node'
+import { queueConsumer } from '../../../nats/consumers.ts'
 import { provision } from '../../../nats/provision.ts'
 import { shape } from '../../../nats/shape.ts'
 import type { Nats } from '../../bus/bus.ts'
@@ -52,7 +53,8 @@ export type World = {
 export const startWorld = async (t: Test): Promise<World> => {
   const nats = await startNats(t)
   const nc = await connect({ servers: nats.url })
-  await provision(nc, shape({ partitions: PARTITIONS, streams: 1 }))
+  const its = shape({ partitions: PARTITIONS, streams: 1 })
+  await provision(nc, its)
   await nc.close()
   const bus = await open(t, nats.url)
   const lines: string[] = []
@@ -72,6 +74,7 @@ export const startWorld = async (t: Test): Promise<World> => {
         config: { ...GATEWAY_DEFAULTS, port: 0, partitions: PARTITIONS, ...config },
         clock: systemClock,
         log,
+        queueConsumer: (user, device) => queueConsumer(its, user, device),
       })
       await gateway.start(new AbortController().signal)
       t.teardown(() => gateway.drain(systemClock.monotonic() + 100))
