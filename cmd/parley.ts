@@ -1,5 +1,6 @@
 /** The command `parley`. */
 import { Command } from 'commander'
+import { registerApart } from './apart.ts'
 import { registerChat } from './chat/chat.ts'
 import { registerConfig } from './config.ts'
 import { registerGateway } from './gateway.ts'
@@ -14,6 +15,7 @@ const program = new Command('parley')
 
 registerUp(program)
 registerGateway(program)
+registerApart(program)
 registerSeed(program)
 registerConfig(program)
 registerChat(program)

@@ -104,7 +104,23 @@ export const SETTINGS = {
   sessionsPerAddress: setting(integer(1, 1e6), 20_000, 'Sessions from one address'),
   apiRate: setting(integer(1, 1e6), 600, 'API requests a minute from one address'),
   loginRate: setting(integer(1, 1e6), 60, 'Registrations and logins a minute from one address'),
+  heartbeatSeconds: setting(
+    integer(1, 600),
+    30,
+    'A client says something at least this often; silent for twice as long, it is closed',
+  ),
+  roomIdleSeconds: setting(
+    integer(1, 86_400),
+    60,
+    'A room that nobody uses for this long leaves the memory',
+  ),
   accessMinutes: setting(integer(1, 1440), 15, 'How long an access token is valid'),
+  resumeHours: setting(integer(1, 24), 24, 'How long a resume token of the gateway is valid'),
+  refreshDays: setting(
+    integer(1, 400),
+    30,
+    'How long a device stays logged in without coming back',
+  ),
   drainSeconds: setting(integer(1, 600), 20, 'How long a process may take to stop'),
 } as const
 

@@ -35,6 +35,7 @@ const apiConfig = (config: Config): ApiConfig => ({
   port: config.apiPort,
   origins: config.origins,
   trustProxy: config.trustedProxies.length === 0 ? false : config.trustedProxies,
+  refreshTtlMs: config.refreshDays * 86_400_000,
   rates: {
     ...API_DEFAULTS.rates,
     perAddress: config.apiRate,

@@ -47,6 +47,7 @@ export const createNodeGateway = (
       maxSessions: config.maxSessions,
       maxSessionsPerAddress: config.sessionsPerAddress,
       textBytes: config.textBytes,
+      heartbeatMs: config.heartbeatSeconds * 1000,
       frameRate: config.frameRate,
       frameBurst: config.frameBurst,
       byteRate: config.byteRate,

@@ -7,4 +7,5 @@ export const openNodeTokens = (config: Config): Promise<Tokens> =>
   openTokens(join(config.data, 'keys'), {
     ...TOKEN_DEFAULTS,
     accessTtlMs: config.accessMinutes * 60_000,
+    resumeTtlMs: config.resumeHours * 3_600_000,
   })
