@@ -8,6 +8,7 @@ import { GATEWAY_DEFAULTS } from '../../lib/gateway/config.ts'
 import { createGateway, type Gateway } from '../../lib/gateway/gateway.ts'
 import type { Log } from '../../lib/log.ts'
 import { kindOf, type Tokens } from '../../lib/tokens/tokens.ts'
+import { queueConsumer } from '../../nats/consumers.ts'
 import type { FixedShape } from '../../nats/shape.ts'
 import { shapeOf } from './nats.ts'
 import { openNodeTokens } from './tokens.ts'
@@ -31,6 +32,7 @@ export const createNodeGateway = (
       },
     },
     resume: (identity) => tokens.signResume(identity),
+    queueConsumer: (user, device) => queueConsumer(shape, user, device),
     config: {
       ...GATEWAY_DEFAULTS,
       host: config.gatewayHost,
