@@ -3,42 +3,16 @@
  * buckets in buckets.ts.
  */
 import { nuid } from '@nats-io/nats-core'
-import { connect, type NatsConnection } from '@nats-io/transport-node'
+import type { NatsConnection } from '@nats-io/transport-node'
 import { ParleyError } from '../errors.ts'
 import { openBucket } from './buckets.ts'
 import type { Bucket, BucketName, Message, Nats, Unsubscribe } from './bus.ts'
+import { type NatsOptions, openConnection } from './connect.ts'
 import { natsStreams } from './streams.ts'
 
-export type NatsOptions = {
-  /** One or more `nats://host:port`. */
-  readonly servers: readonly string[]
-  /** Shown in the server's connection list. */
-  readonly name: string
-  readonly token?: string
-}
-
 /** Connects, waiting for the first server to answer. @throws ParleyError unavailable */
-export const connectNats = async (options: NatsOptions): Promise<Nats> => {
-  const connection = await connect({
-    servers: [...options.servers],
-    name: options.name,
-    ...(options.token === undefined ? {} : { token: options.token }),
-    maxReconnectAttempts: -1,
-    reconnectTimeWait: 100,
-    reconnectJitter: 100,
-    pingInterval: 5000,
-    maxPingOut: 2,
-    timeout: 5000,
-    // A gateway holds tens of thousands of subscriptions; the default of the client is a warning, not a limit.
-    ignoreClusterUpdates: false,
-  }).catch((cause: unknown) => {
-    throw new ParleyError('unavailable', {
-      detail: `No nats-server answers at ${options.servers.join(', ')}; start one, or check the address.`,
-      cause,
-    })
-  })
-  return natsBus(connection)
-}
+export const connectNats = async (options: NatsOptions): Promise<Nats> =>
+  natsBus(await openConnection(options))
 
 const gapEvents = new Set(['reconnect', 'slowConsumer'])
 
