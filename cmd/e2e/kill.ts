@@ -18,6 +18,8 @@ export type KillPlan = {
   readonly faults: number
   /** Default: all. */
   readonly kinds?: readonly FaultKind[]
+  /** For `parley up`. */
+  readonly settings?: readonly string[]
 }
 
 export type KillOutcome = {
@@ -37,6 +39,8 @@ const GREETING = '👋🏿 «שלום»'
 const FIRST_MS = 60_000
 /** For the next ack after a fault. */
 const FLOW_MS = 60_000
+/** Lines given beyond those that must be acked before the next fault: it must hit while some are on their way. */
+const AHEAD = 500
 /** For the whole text, besides 5 ms a line (the default rate is 500 a second). */
 const SEND_MS = 180_000
 const SEND_LINE_MS = 5
@@ -46,7 +50,7 @@ export const runKill = async (
   plan: KillPlan,
   say: (line: string) => void,
 ): Promise<KillOutcome> => {
-  await using server = await Server.start()
+  await using server = await Server.start(plan.settings)
   await using chat = await Chat.open(server.api)
   try {
     return await new KillRun(plan, server, chat, say).run()
@@ -148,10 +152,14 @@ class KillRun {
   async #send(judge: Judge): Promise<void> {
     const sender = this.#chat.start('--profile', 'ann', '--json', 'send', '@bob', '-')
     sender.onLine((line) => judge.ack(line))
-    sender.stdin.end(`${this.#text.join('\n')}\n`)
     const total = 1 + this.#text.length
+    let fed = 0
+    const feed = (to: number): void => {
+      for (; fed < to; fed++) sender.stdin.write(`${this.#text[fed]}\n`)
+    }
     for (const fault of this.#faults) {
       const from = Math.floor(fault.atShare * this.#text.length)
+      feed(Math.min(from + AHEAD, this.#text.length))
       await eventually(
         `${from} lines are acked`,
         () => judge.acked >= from || sender.isOver || undefined,
@@ -166,6 +174,8 @@ class KillRun {
         { within: FLOW_MS },
       )
     }
+    feed(this.#text.length)
+    sender.stdin.end()
     const most = SEND_MS + SEND_LINE_MS * total
     const { code, signal } = await within(sender, most, 'send -')
     if (code !== 0) this.#problems.push(`send - ended with ${code ?? signal}:\n${sender.tail}`)
