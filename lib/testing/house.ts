@@ -5,7 +5,8 @@ import { join } from 'node:path'
 import { inboxConsumer, queueConsumer } from '../../nats/consumers.ts'
 import type { Shape } from '../../nats/shape.ts'
 import type { RoomBehavior, UserBehavior } from '../actor/behavior.ts'
-import { Host, type HostOptions } from '../actor/host.ts'
+import { Host } from '../actor/host.ts'
+import type { HostOptions } from '../actor/host-options.ts'
 import { accountPublisher } from '../bus/accounts.ts'
 import { systemClock } from '../clock.ts'
 import { GATEWAY_DEFAULTS, type GatewayConfig } from '../gateway/config.ts'
@@ -78,7 +79,7 @@ export const startHouse = async <Room, User>(
       ...behaviors,
       history,
       state: mortal(state, life),
-      limits: { textBytes: 8192 },
+      limits: { textBytes: 8192, roomIdleMs: 60_000 },
       inboxConsumer: (p, epoch, from) => inboxConsumer(bus.shape, p, epoch, from),
       queueConsumer: (user, device) => queueConsumer(bus.shape, user, device),
       queueLimits: { entries: 1000, bytes: 2 ** 20, ageMs: 2 ** 31 },
