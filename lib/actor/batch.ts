@@ -9,6 +9,29 @@ import type { Answer } from './behavior.ts'
 import type { Origin } from './outbound.ts'
 import type { RoomActor, TailEntry } from './room-actor.ts'
 
+type Waits = {
+  readonly origin: Origin
+  readonly req: number
+  /** It only reads: rather than wait for long it is refused for now (contracts L3). */
+  readonly read: boolean
+  /** When it began to wait (monotonic ms); 0 = not yet. */
+  since: number
+  /** Answered. */
+  gone: boolean
+}
+
+/** What a command is answered. */
+export type Reply<State> =
+  | (Waits & {
+      readonly kind: 'answer'
+      readonly room: RoomActor<State>
+      readonly answer: Answer
+      /** A page is wanted downwards. */
+      readonly back: boolean
+    })
+  /** An answer of a user's actor. */
+  | (Waits & { readonly kind: 'run'; readonly run: () => void })
+
 export type Release<State> =
   | {
       readonly kind: 'event'
@@ -24,19 +47,7 @@ export type Release<State> =
       readonly users: readonly UserId[]
       readonly from: Origin
     }
-  /** `own`: it says that records of this very batch are committed, so no lease is asked for. */
-  | {
-      readonly kind: 'answer'
-      readonly own: boolean
-      readonly origin: Origin
-      readonly req: number
-      readonly room: RoomActor<State>
-      readonly answer: Answer
-      /** A page is wanted downwards. */
-      readonly back: boolean
-    }
-  /** An answer of a user's actor. */
-  | { readonly kind: 'run'; readonly origin: Origin; readonly run: () => void }
+  | Reply<State>
 
 /** A batch is closed at this size; past max_payload the server would close the connection (contracts L1). */
 export const BATCH_BYTES = 192 * 1024
@@ -47,8 +58,8 @@ export class PendingBatch<State> {
   /** Rooms with a record in it. */
   readonly rooms: RoomActor<State>[] = []
   records = 0
-  /** Somebody waits for a proof of ownership: it is sent even when it holds no record. */
-  wanted = false
+  /** So many of the releases were there when it was frozen: its commit proves that this host was the owner after. */
+  proves = 0
   readonly body: Writer
 
   constructor(number: number, body: Writer) {
@@ -69,6 +80,7 @@ export class PendingBatch<State> {
   /** The bytes that are sent, and sent again, until the batch is decided (contracts L1). */
   freeze(epoch: number, prev: number, view: number): Uint8Array {
     if (this.records === 0) this.add({ kind: 'tick' })
+    this.proves = this.releases.length
     const header = { epoch, number: this.number, prev, view }
     return writeBatchHeader(new Writer(this.body.length + 64), header)
       .raw(this.body.view())

@@ -54,6 +54,7 @@ export class Checkpointer<State> {
   #lastRound = 0
   #ready: { room: RoomActor<State>; snapshot: RoomSnapshot }[] = []
   #writing = false
+  #stopped = false
   /** Rounds follow each other at once. */
   hurry = false
 
@@ -96,13 +97,14 @@ export class Checkpointer<State> {
 
   #encoded(room: RoomActor<State>, saving: Saving, position: number): void {
     room.savings.delete(saving)
+    if (this.#stopped) return
     this.#ready.push({ room, snapshot: { room: room.id, position, state: saving.state! } })
     if (!this.#writing) void this.#write()
   }
 
   async #write(): Promise<void> {
     this.#writing = true
-    while (this.#ready.length > 0) {
+    while (this.#ready.length > 0 && !this.#stopped) {
       const ready = this.#ready
       this.#ready = []
       try {
@@ -128,12 +130,18 @@ export class Checkpointer<State> {
   async #finish(round: Round<State>): Promise<void> {
     this.#round = undefined
     // What could not be stored is still dirty: the next round tries again.
-    if (round.failed) return
+    if (round.failed || this.#stopped) return
     try {
       await this.#context.saveCheckpoint(this.#p, round.floor)
       this.position = Math.max(this.position, round.floor)
     } catch (cause) {
       this.#context.storeFailed(this.#p, undefined, cause)
     }
+  }
+
+  /** No snapshot or checkpoint is written any more, but what is on its way (contracts L9). */
+  stop(): void {
+    this.#stopped = true
+    this.#ready = []
   }
 }

@@ -12,6 +12,8 @@ import type { Routes } from './routes.ts'
 export type ActorLimits = {
   /** Largest text of a message, bytes. */
   readonly textBytes: number
+  /** A room that nobody uses for this long leaves the memory, ms. */
+  readonly roomIdleMs: number
 }
 
 export type PartitionContext<State> = {
@@ -41,8 +43,8 @@ export type PartitionContext<State> = {
   view(): number
   /** Up to where history has stored the partition's stream. */
   historyFloor(p: number): number
-  /** The log is so full that clients' commands are refused (contracts L0). */
-  logFull(): boolean
+  /** The log of `p` is so full that clients' commands are refused (contracts L0). */
+  logFull(p: number): boolean
   /** Stores a checkpoint; it only rises. */
   saveCheckpoint(p: number, position: number): Promise<void>
   /** Another owner has written with placement view `view`. */

@@ -89,7 +89,7 @@ export const openOwned = async <Room, User>(
       outbound: parts.outbound,
       monotonic: () => clock.monotonic(),
       nextLineage: () => parts.worker.source.lineage(clock.now()),
-      answer: (origin, run) => partition.answer(origin, 0, run),
+      answer: (origin, run, req) => partition.answer(origin, run, req),
       tell: (host, user, list) => parts.tell(host, user, list),
     },
     fold,

@@ -12,18 +12,18 @@ import type { RoomId, UserId } from '../ids.ts'
 import { encodeFrame } from '../protocol/codec.ts'
 import type { RoomRecord } from '../protocol/records.ts'
 import { Writer } from '../protocol/writer.ts'
-import { errorFrame, sendAnswer, sendRefusal } from './answers.ts'
-import { BATCH_BYTES, PendingBatch, type Release } from './batch.ts'
-import type { Asked, RoomCommand } from './behavior.ts'
+import { sendRefusal } from './answers.ts'
+import { BATCH_BYTES, PendingBatch, type Reply } from './batch.ts'
+import type { Asked, Decision, RoomCommand } from './behavior.ts'
 import { Checkpointer } from './checkpointer.ts'
 import type { PartitionContext } from './context.ts'
 import { Flusher } from './flusher.ts'
-import { Lease } from './lease.ts'
 import { LogWriter } from './log-writer.ts'
 import type { Origin } from './outbound.ts'
-import { pageFrame, readEvents } from './pages.ts'
+import { Releases } from './releases.ts'
 import type { Placed } from './replay.ts'
-import { MAILBOX, RoomActor } from './room-actor.ts'
+import type { RoomActor } from './room-actor.ts'
+import { Rooms } from './rooms.ts'
 
 /** Bytes that may wait for the log before commands are refused for now. */
 const MAX_WAITING_BYTES = 8 * 1024 * 1024
@@ -34,17 +34,14 @@ export class Partition<State> {
   readonly p: number
   readonly epoch: number
   readonly #context: PartitionContext<State>
-  readonly #rooms = new Map<RoomId, RoomActor<State>>()
-  /** Records since the checkpoint of rooms that were not loaded yet. */
-  readonly #unloaded: Map<RoomId, Placed[]>
+  readonly #rooms: Rooms<State>
+  readonly #releases: Releases<State>
   readonly #log: LogWriter
-  readonly #lease = new Lease()
   readonly #flusher: Flusher<State>
   readonly #checkpointer: Checkpointer<State>
   #queue: PendingBatch<State>[] = []
   #frozen: PendingBatch<State> | undefined
   #number = 0
-  #waitingReleases = 0
   #stopped = false
   #spare: Writer[] = []
   #refuseNew = false
@@ -59,7 +56,13 @@ export class Partition<State> {
     this.p = p
     this.epoch = epoch
     this.#context = context
-    this.#unloaded = new Map(unloaded)
+    this.#rooms = new Rooms(context, p, unloaded, {
+      decide: (...command) => this.#decide(...command),
+      owes: (room) => this.#flusher.dirty(room),
+      unsaved: (room) => this.#checkpointer.dirty(room),
+      undecided: (room) => this.#undecided(room),
+    })
+    this.#releases = new Releases(context, p, (reply) => this.#releases.wait(this.#batch(), reply))
     this.#log = new LogWriter(
       {
         append: (bytes, expected, number, attempt) =>
@@ -104,11 +107,11 @@ export class Partition<State> {
       return
     }
     const { limits } = this.#context
-    if (this.#waitingReleases > MAX_WAITING_RELEASES || this.#waitingBytes() > MAX_WAITING_BYTES) {
+    if (this.#releases.waiting > MAX_WAITING_RELEASES || this.#waitingBytes() > MAX_WAITING_BYTES) {
       sendRefusal(origin, command.req, refuse('overloaded', undefined, 200))
       return
     }
-    if (this.#context.logFull() && command.name !== 'fetch' && command.name !== 'open') {
+    if (this.#context.logFull(this.p) && command.name !== 'fetch' && command.name !== 'open') {
       sendRefusal(origin, command.req, refuse('overloaded', 'The log is nearly full.', 1000))
       return
     }
@@ -120,12 +123,7 @@ export class Partition<State> {
       )
       return
     }
-    const room = this.#rooms.get(id) ?? this.#load(id)
-    if (room.ready) {
-      this.#run(room, origin, command, undefined)
-      this.#dropEmpty(room)
-    } else if (room.mailbox.length < MAILBOX) room.mailbox.push({ origin, command: kept(command) })
-    else sendRefusal(origin, command.req, refuse('overloaded', undefined, 200))
+    this.#rooms.execute(id, origin, command)
   }
 
   #waitingBytes(): number {
@@ -134,7 +132,7 @@ export class Partition<State> {
     return bytes
   }
 
-  #run(
+  #decide(
     room: RoomActor<State>,
     origin: Origin,
     command: RoomCommand,
@@ -148,26 +146,32 @@ export class Partition<State> {
       nextId: this.#context.nextId,
     }
     room.usedAt = asked.now
-    const { records, answer } = behavior.decide(room.state, command, asked)
+    let decision: Decision
+    try {
+      decision = behavior.decide(room.state, command, asked)
+    } catch (error) {
+      if (!(error instanceof ParleyError)) throw error
+      // No id is to be had: nothing was decided.
+      sendRefusal(origin, command.req, refuse(error.code, undefined, 500))
+      return
+    }
+    const { records, answer } = decision
     if (answer.kind === 'permit') {
-      void this.#askPermit(room, origin, command, answer.peer)
+      void this.#rooms.askPermit(room, origin, command, answer.peer)
       return
     }
     if (records.length > 0) this.#append(room, records, origin)
     this.#wait({
       kind: 'answer',
-      own: records.length > 0,
       origin,
       req: command.req,
+      read: command.name === 'fetch' || command.name === 'open',
+      since: 0,
+      gone: false,
       room,
       answer,
       back: command.name === 'fetch' && command.back,
     })
-  }
-
-  /** Asking for rooms that do not exist must not fill the memory. */
-  #dropEmpty(room: RoomActor<State>): void {
-    if (room.ready && this.#context.behavior.head(room.state) === 0) this.#rooms.delete(room.id)
   }
 
   #append(room: RoomActor<State>, records: readonly RoomRecord[], origin: Origin): void {
@@ -183,8 +187,7 @@ export class Partition<State> {
       if (frame !== undefined) {
         const entry = { seq: (record as { seq: number }).seq, frame, position: 0 }
         room.tail.push(entry)
-        batch.releases.push({ kind: 'event', frame, users, from: origin, entry })
-        this.#waitingReleases++
+        this.#releases.wait(batch, { kind: 'event', frame, users, from: origin, entry })
         if (room.touch(users, clock.monotonic())) this.#flusher.dirty(room)
       } else if (record.kind === 'read') {
         if (users.length > 0) this.#mark(batch, record, users, origin)
@@ -201,8 +204,7 @@ export class Partition<State> {
   ): void {
     const { room, user, seq, ord } = record
     const frame = encodeFrame('mark', { room, user, kind: 1, seq, ord })
-    batch.releases.push({ kind: 'mark', frame, users, from })
-    this.#waitingReleases++
+    this.#releases.wait(batch, { kind: 'mark', frame, users, from })
   }
 
   /** The batch that the next record goes into. */
@@ -217,75 +219,16 @@ export class Partition<State> {
   }
 
   /** Lets an answer wait for what it was derived from (L3), or leave under the lease (L10). */
-  #wait(release: Release<State>): void {
+  #wait(reply: Reply<State>): void {
     const batch = this.#queue.at(-1) ?? this.#frozen
-    if (batch !== undefined) {
-      batch.releases.push(release)
-      this.#waitingReleases++
-    } else this.#leave(release)
+    if (batch !== undefined) this.#releases.wait(batch, reply)
+    else this.#releases.leave(reply)
   }
 
   /** An answer of a user's actor: leaves when this host is proven to be the owner. */
-  answer(origin: Origin, run: () => void): void {
+  answer(origin: Origin, run: () => void, req: number): void {
     if (this.#stopped || this.#refuseNew) origin.outlet.moved(origin.token, origin.attempt)
-    else this.#wait({ kind: 'run', origin, run })
-  }
-
-  /** What is not `own` needs the lease; without one it waits for the proof of a batch that is still to be sent. */
-  #leave(release: Release<State>): void {
-    const needsLease = release.kind === 'run' || (release.kind === 'answer' && !release.own)
-    if (needsLease && !this.#lease.valid(this.#context.clock.monotonic())) {
-      const batch = this.#batch()
-      batch.wanted = true
-      batch.releases.push(release)
-      this.#waitingReleases++
-      return
-    }
-    switch (release.kind) {
-      case 'event':
-      case 'mark':
-        this.#context.routes.deliver(release.frame, release.users, release.from)
-        break
-      case 'run':
-        release.run()
-        break
-      case 'answer':
-        if (release.answer.kind === 'range') void this.#sendPage(release, release.answer)
-        else if (release.answer.kind !== 'permit') {
-          sendAnswer(release.origin, release.req, release.answer)
-        }
-        break
-    }
-  }
-
-  async #sendPage(
-    release: Release<State> & { kind: 'answer' },
-    range: { first: number; last: number; from: number; head: number },
-  ): Promise<void> {
-    const { origin, req, room, back } = release
-    try {
-      const { first, last } = range
-      const events = first > last ? [] : await readEvents(room, first, last, this.#pages)
-      origin.outlet.final(
-        origin.token,
-        origin.attempt,
-        pageFrame(req, room.id, range, events, back),
-      )
-    } catch (error) {
-      const code = error instanceof ParleyError ? error.code : 'unavailable'
-      origin.outlet.later(
-        origin.token,
-        origin.attempt,
-        errorFrame(req, refuse(code, undefined, 200)),
-      )
-    }
-  }
-
-  get #pages() {
-    return {
-      history: this.#context.history,
-      record: async (position: number) => (await this.#context.record(this.p, position))?.data,
-    }
+    else this.#wait({ kind: 'run', origin, req, read: true, since: 0, gone: false, run })
   }
 
   /** End of a loop turn: sends the next batch when none is undecided. */
@@ -309,17 +252,12 @@ export class Partition<State> {
     const batch = this.#frozen
     if (batch === undefined || this.#stopped) return
     this.#frozen = undefined
-    this.#lease.renew(sentAt)
     for (const room of batch.rooms) {
       room.lastPosition = seq
       this.#checkpointer.dirty(room)
       room.trim(this.#context.historyFloor(this.p))
     }
-    this.#waitingReleases -= batch.releases.length
-    for (const release of batch.releases) {
-      if (release.kind === 'event') release.entry.position = seq
-      this.#leave(release)
-    }
+    this.#releases.committed(batch, seq, sentAt)
     this.#flusher.committed(seq)
     this.#context.committed(this.p, batch.records, batch.bytes)
     this.#spare.push(batch.body)
@@ -329,7 +267,8 @@ export class Partition<State> {
   /** Every 100 ms or so; `lost` after a reconnect. */
   pulse(lost: boolean): void {
     this.#log.pulse(lost)
-    this.#checkpointer.pulse(this.#log.last, this.#unloaded.size === 0)
+    this.#releases.pulse()
+    this.#checkpointer.pulse(this.#log.last, this.#rooms.complete)
     if (this.settled) this.#boundary(undefined)
   }
 
@@ -340,114 +279,22 @@ export class Partition<State> {
 
   /** Asks for a record in the log, so that it can be trimmed behind it (contracts L0). */
   tick(): void {
-    this.#batch().wanted = true
-  }
-
-  #load(id: RoomId): RoomActor<State> {
-    const room = new RoomActor<State>(id, this.#context.behavior.empty(id))
-    this.#rooms.set(id, room)
-    void this.#open(room)
-    return room
-  }
-
-  /** Reads a room's snapshot and folds what the log holds past it, sending again what may not have been (L4). */
-  async #open(room: RoomActor<State>): Promise<void> {
-    const { behavior, state, clock, routes } = this.#context
-    try {
-      const snapshot = await state.room(room.id)
-      if (this.#stopped) return
-      if (snapshot !== undefined) {
-        room.state = behavior.decode(room.id, snapshot.state)
-        room.savedPosition = snapshot.position
-        room.lastPosition = snapshot.position
-      }
-    } catch (cause) {
-      this.#failOpen(room, cause)
-      return
-    }
-    for (const { position, record, frame } of this.#unloaded.get(room.id) ?? []) {
-      if (frame !== undefined && record.kind === 'event') {
-        room.tail.push({ seq: record.seq, frame, position })
-      }
-      if (position <= room.savedPosition) continue
-      const users = behavior.evolve(room.state, record)
-      room.lastPosition = position
-      if (frame !== undefined) routes.deliver(frame, users, undefined)
-      const owed = record.kind === 'read' ? [record.user] : users
-      if (room.touch(owed, clock.monotonic())) this.#flusher.dirty(room)
-    }
-    if (room.lastPosition > room.savedPosition) this.#checkpointer.dirty(room)
-    this.#unloaded.delete(room.id)
-    this.#ready(room, undefined)
-  }
-
-  #failOpen(room: RoomActor<State>, cause: unknown): void {
-    this.#rooms.delete(room.id)
-    this.#context.storeFailed(this.p, room.id, cause)
-    const refusal = refuse('unavailable', 'The room can not be loaded for now.', 500)
-    for (const { origin, command } of room.mailbox) sendRefusal(origin, command.req, refusal)
-  }
-
-  #ready(room: RoomActor<State>, permit: Asked['permit']): void {
-    room.ready = true
-    const waiting = room.mailbox.splice(0)
-    for (let i = 0; i < waiting.length; i++) {
-      const { origin, command } = waiting[i]!
-      // The permit is for whoever asked first; the others' first messages ask anew.
-      this.#run(room, origin, command, i === 0 ? permit : undefined)
-      if (room.ready) continue
-      // It asks for a permit: the rest waits behind it.
-      room.mailbox.push(...waiting.slice(i + 1))
-      return
-    }
-    this.#dropEmpty(room)
-  }
-
-  /** N5: a dm comes to be when its users' actors allow it; commands wait meanwhile. */
-  async #askPermit(
-    room: RoomActor<State>,
-    origin: Origin,
-    command: RoomCommand,
-    peer: UserId,
-  ): Promise<void> {
-    room.ready = false
-    room.mailbox.unshift({ origin, command: kept(command) })
-    const permit = await this.#context
-      .permit(origin.user, peer)
-      .catch(() => refuse('unavailable', undefined, 200))
-    if (!this.#stopped) this.#ready(room, permit)
+    if (!this.#stopped) this.#batch()
   }
 
   /** Loads rooms that have records since the checkpoint, so that what they owe is sent and the checkpoint can rise. */
-  async loadAll(signal: AbortSignal): Promise<void> {
-    for (const id of [...this.#unloaded.keys()]) {
-      if (this.#stopped || signal.aborted) return
-      if (!this.#unloaded.has(id)) continue
-      const known = this.#rooms.get(id)
-      if (known === undefined) {
-        const room = new RoomActor<State>(id, this.#context.behavior.empty(id))
-        this.#rooms.set(id, room)
-        await this.#open(room)
-      } else if (!known.ready) await new Promise((resolve) => setTimeout(resolve, 5))
-    }
+  loadAll(signal: AbortSignal): Promise<void> {
+    return this.#rooms.loadAll(signal)
   }
 
   /** A recent event's frame, if memory has it. */
   recent(id: RoomId, seq: number): Uint8Array | undefined {
-    const tail = this.#rooms.get(id)?.tail
-    const entry = tail?.[seq - (tail[0]?.seq ?? 0)]
-    return entry?.position === 0 ? undefined : entry?.frame
+    return this.#rooms.recent(id, seq)
   }
 
   /** Drops rooms that nobody used since `before` (ms) and that owe nothing. */
   passivate(before: number): void {
-    const floor = this.#context.historyFloor(this.p)
-    for (const room of this.#rooms.values()) {
-      const idle = room.ready && room.usedAt < before && room.dirtySince === 0
-      const safe = room.lastPosition === room.savedPosition && room.tickets.size === 0
-      const decided = room.lastBatch <= this.#number && !this.#undecided(room)
-      if (idle && safe && decided && room.archived(floor)) this.#rooms.delete(room.id)
-    }
+    this.#rooms.passivate(before)
   }
 
   #undecided(room: RoomActor<State>): boolean {
@@ -459,8 +306,12 @@ export class Partition<State> {
 
   /** True when nothing is undecided and nothing is owed: pointers and checkpoint are where the log is. */
   get drained(): boolean {
-    for (const room of this.#rooms.values()) if (room.mailbox.length > 0) return false
-    return this.settled && this.#flusher.idle && this.#checkpointer.drained(this.#log.last)
+    return (
+      this.#rooms.idle &&
+      this.settled &&
+      this.#flusher.idle &&
+      this.#checkpointer.drained(this.#log.last)
+    )
   }
 
   /** Everything from now on is answered `moved`, but what was accepted goes on to be committed, and soon. */
@@ -480,24 +331,11 @@ export class Partition<State> {
     if (this.#stopped) return
     this.#stopped = true
     this.#log.stop()
-    const batches = this.#frozen === undefined ? this.#queue : [this.#frozen, ...this.#queue]
-    for (const batch of batches) {
-      for (const release of batch.releases) {
-        if (release.kind !== 'answer' && release.kind !== 'run') continue
-        const { origin } = release
-        origin.outlet.moved(origin.token, origin.attempt)
-      }
-    }
-    for (const room of this.#rooms.values()) {
-      for (const { origin } of room.mailbox) origin.outlet.moved(origin.token, origin.attempt)
-    }
+    this.#flusher.stop()
+    this.#checkpointer.stop()
+    this.#releases.stop(this.#frozen === undefined ? this.#queue : [this.#frozen, ...this.#queue])
+    this.#rooms.stop()
     this.#queue = []
     this.#frozen = undefined
-    this.#rooms.clear()
-    this.#unloaded.clear()
   }
 }
-
-/** A command that outlives the message it came in. */
-const kept = (command: RoomCommand): RoomCommand =>
-  command.name === 'send' ? { ...command, text: command.text.slice() } : command

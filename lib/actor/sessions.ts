@@ -31,8 +31,11 @@ export type SessionsContext<State> = {
   readonly outbound: Outbound
   monotonic(): number
   nextLineage(): number
-  /** Lets an answer leave when this host is proven to be the owner. */
-  answer(origin: Origin, run: () => void): void
+  /**
+   * Lets an answer leave when this host is proven to be the owner; when that takes too long, `req` is refused for now
+   * instead.
+   */
+  answer(origin: Origin, run: () => void, req: number): void
   /** Tells a host that holds a lease. */
   tell(host: Incarnation, user: UserId, sessions: readonly SessionRoute[]): void
 }
@@ -84,10 +87,7 @@ export class Sessions<State> {
       case 'sync':
         this.#with(origin, command.req, (user) => {
           const changes = this.#changes(user, command.cursor)
-          this.#context.answer(origin, () => {
-            const frame = changesFrame(command.req, changes)
-            origin.outlet.final(origin.token, origin.attempt, frame)
-          })
+          this.#final(origin, changesFrame(command.req, changes), command.req)
         })
         break
       case 'bye':
@@ -96,10 +96,8 @@ export class Sessions<State> {
       case 'mayDm':
         this.#with(origin, 0, (user) => {
           const permit = this.#context.behavior.mayDm(user.state, command.from)
-          this.#context.answer(origin, () => {
-            if (permit !== 'granted') sendRefusal(origin, 0, permit)
-            else origin.outlet.final(origin.token, origin.attempt, encodeFrame('ok', { req: 0 }))
-          })
+          if (permit === 'granted') this.#final(origin, encodeFrame('ok', { req: 0 }), 0)
+          else this.#refuse(origin, 0, permit)
         })
         break
       case 'queue':
@@ -134,9 +132,8 @@ export class Sessions<State> {
     const lineage = command.wantsLineage ? this.#context.nextLineage() : 0
     const queue = this.#queues?.has(user.id, origin.device) === true
     const rest = writeChanges(new Writer(1024), changes).take()
-    this.#context.answer(origin, () =>
-      origin.outlet.final(origin.token, origin.attempt, encodeAdmitted({ lineage, queue, rest })),
-    )
+    const frame = encodeAdmitted({ lineage, queue, rest })
+    this.#final(origin, frame, command.req)
   }
 
   async #queue(
@@ -161,13 +158,16 @@ export class Sessions<State> {
       this.#refuse(origin, req, refuse(code, detail, code === 'limit' ? undefined : 500))
       return
     }
-    this.#context.answer(origin, () =>
-      origin.outlet.final(origin.token, origin.attempt, encodeFrame('ok', { req })),
-    )
+    this.#final(origin, encodeFrame('ok', { req }), req)
+  }
+
+  #final(origin: Origin, frame: Uint8Array, req: number): void {
+    const { outlet, token, attempt } = origin
+    this.#context.answer(origin, () => outlet.final(token, attempt, frame), req)
   }
 
   #refuse(origin: Origin, req: number, refusal: Refusal): void {
-    this.#context.answer(origin, () => sendRefusal(origin, req, refusal))
+    this.#context.answer(origin, () => sendRefusal(origin, req, refusal), req)
   }
 
   #add(user: UserActor<State>, origin: Origin, generation: number, position: number): void {
