@@ -132,7 +132,14 @@ const report = (scenario: Scenario, options: BenchOptions, run: Run): boolean =>
 
 /** One JSON line: {"scenario":"kill","faultsLanded",…}. */
 const reportKill = async (options: BenchOptions): Promise<boolean> => {
-  const { rate, faults, faultsLanded, settled, judged } = await runKill(options, say)
+  const {
+    machine: where,
+    rate,
+    faults,
+    faultsLanded,
+    settled,
+    judged,
+  } = await runKill(options, say)
   const took = faults.flatMap(({ normalMs }) => (normalMs === undefined ? [] : [normalMs]))
   const normal = took.length === 0 ? undefined : spread(took)
   // A run in which no fault landed counts as not run.
@@ -151,7 +158,6 @@ const reportKill = async (options: BenchOptions): Promise<boolean> => {
   }
   tell(options, linesOfJudged(judged))
   if (options.save) {
-    const where = machine('see dm-max')
     const kept = { ...result, faults, judged, machine: where }
     say(`kept in ${saveResult(KILL, { [`${topology} ${durability} seed ${seed}`]: kept })}`)
   }

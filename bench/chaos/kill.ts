@@ -7,6 +7,7 @@ import { nowUs } from '../load/clock.ts'
 import type { Status } from '../load/orders.ts'
 import type { RoomPlan } from '../load/plan.ts'
 import { Random } from '../load/random.ts'
+import { type Machine, machine } from '../measure/machine.ts'
 import type { BenchOptions } from '../options.ts'
 import { type Judged, judgedOf } from '../row.ts'
 import { ROLES, type Role } from '../servers/parley.ts'
@@ -38,6 +39,7 @@ export type Landed = {
 }
 
 export type KillResult = {
+  readonly machine: Machine
   readonly rate: number
   readonly faults: readonly Landed[]
   readonly faultsLanded: number
@@ -69,6 +71,7 @@ export const runKill = async (
   const cast = castOf(options.pairs ?? PAIRS)
   const stage = await Stage.open(options, { ...cast, resilient: true }, say)
   try {
+    const where = machine(await stage.parley.natsVersion())
     await stage.fleet.go({ kind: 'open', rate })
     await pause(WARM_UP_MS)
     const faults: Landed[] = []
@@ -86,7 +89,7 @@ export const runKill = async (
     say('reading every history')
     const judged = judgedOf(await stage.finish({ history: true, settled }))
     const faultsLanded = faults.filter(({ landed }) => landed).length
-    return { rate, faults, faultsLanded, settled, judged }
+    return { machine: where, rate, faults, faultsLanded, settled, judged }
   } catch (error) {
     throw new Error(`${error instanceof Error ? error.message : error}\n${stage.parley.tails}`)
   } finally {
