@@ -70,11 +70,45 @@ export const recordSource = (
   options: RecordSourceOptions,
 ): RecordSource => new JetStreamRecords(connection, options)
 
-/** `$JS.ACK.[<domain>.<account>.]<stream>.<consumer>.<tries>.<stream seq>.<consumer seq>.<time>.<pending>[.<random>]` */
-const sequences = (reply: string): { position: number; delivery: number } => {
-  const tokens = reply.split('.')
-  const at = tokens.length === 9 ? 5 : 7
-  return { position: Number(tokens[at]), delivery: Number(tokens[at + 1]) }
+const ACK_SUBJECT = '$JS.ACK.'
+const DOT = 46
+const ZERO = 48
+
+/**
+ * `$JS.ACK.[<domain>.<account>.]<stream>.<consumer>.<tries>.<stream seq>.<consumer seq>.<time>.<pending>[.<random>]`,
+ * read without an array of its tokens: half the cost.
+ */
+export const sequences = (reply: string): { position: number; delivery: number } => {
+  let dots = 0
+  for (let i = 0; i < reply.length; i++) if (reply.charCodeAt(i) === DOT) dots++
+  let at = 0
+  for (let skip = dots === 8 ? 5 : 7; skip > 0; skip--) at = reply.indexOf('.', at) + 1
+  const number = () => {
+    let value = 0
+    for (; at < reply.length && reply.charCodeAt(at) !== DOT; at++)
+      value = value * 10 + (reply.charCodeAt(at) - ZERO)
+    at++
+    return value
+  }
+  const position = number()
+  return { position, delivery: number() }
+}
+
+/** Its subject is made a string only when somebody asks: who sets a record aside. */
+class Delivered implements StreamRecord {
+  readonly position: number
+  readonly #message: Msg
+
+  constructor(position: number, message: Msg) {
+    this.position = position
+    this.#message = message
+  }
+  get subject(): string {
+    return this.#message.subject
+  }
+  get data(): Uint8Array {
+    return this.#message.data
+  }
 }
 
 class JetStreamRecords implements RecordSource {
@@ -222,12 +256,13 @@ class JetStreamRecords implements RecordSource {
   #receive(message: Msg): void {
     if (this.#failure !== undefined) return
     this.#heardAt = this.#options.clock.monotonic()
-    if (message.subject === this.#subscription?.getSubject()) this.#status(message)
-    else this.#record(message)
+    // What the server says about the request itself has no reply subject.
+    const reply = message.reply ?? ''
+    if (reply.startsWith(ACK_SUBJECT)) this.#record(reply, message)
+    else this.#status(message)
   }
 
-  #record(message: Msg): void {
-    const reply = message.reply ?? ''
+  #record(reply: string, message: Msg): void {
     const { position, delivery } = sequences(reply)
     if (delivery !== this.#delivery + 1) {
       this.#fail(`delivery ${delivery} follows ${this.#delivery}`)
@@ -240,7 +275,7 @@ class JetStreamRecords implements RecordSource {
     if (position <= this.#position) return
     this.#position = position
     this.#lastReply = reply
-    this.#waiting.push({ position, subject: message.subject, data: message.data })
+    this.#waiting.push(new Delivered(position, message))
     this.#wake?.()
   }
 

@@ -120,11 +120,7 @@ export class Follower<Row> {
 
   async #store(records: readonly StreamRecord[], stop: AbortSignal): Promise<void> {
     const { counts, clock } = this.#options
-    const rows: Row[] = []
-    for (const record of records) {
-      const read = await this.#read(record)
-      for (const row of read) rows.push(row)
-    }
+    const rows = await this.#rowsOf(records)
     const position = records.at(-1)!.position
     const from = clock.monotonic()
     try {
@@ -142,7 +138,7 @@ export class Follower<Row> {
   async #storeOneByOne(records: readonly StreamRecord[], stop: AbortSignal): Promise<void> {
     for (const record of records) {
       try {
-        await this.#write(await this.#read(record), record.position, stop)
+        await this.#write(await this.#rowsOf([record]), record.position, stop)
       } catch (error) {
         if (!isContent(error)) throw error
         await this.#putAside(record, error)
@@ -175,13 +171,17 @@ export class Follower<Row> {
     this.#backoffMs = Math.min(this.#backoffMs * 2, BACKOFF_MAX_MS)
   }
 
-  async #read(record: StreamRecord): Promise<Row[]> {
-    try {
-      return this.#options.projection.read(record)
-    } catch (error) {
-      await this.#putAside(record, error)
-      return []
+  async #rowsOf(records: readonly StreamRecord[]): Promise<Row[]> {
+    const { projection } = this.#options
+    const rows: Row[] = []
+    for (const record of records) {
+      try {
+        for (const row of projection.read(record)) rows.push(row)
+      } catch (error) {
+        await this.#putAside(record, error)
+      }
     }
+    return rows
   }
 
   async #putAside(record: StreamRecord, error: unknown): Promise<void> {

@@ -1,4 +1,5 @@
 /** What every HistoryStore must do. `open(name)` opens the store of that name, empty at its first opening. */
+import fc from 'fast-check'
 import type { Test } from 'tap'
 import { parseRoomId, type RoomId } from '../../ids.ts'
 import type { HistoryRow, HistoryStore } from './history.ts'
@@ -20,6 +21,21 @@ const row = (of: RoomId, seq: number, text = `${of} ${seq}`): HistoryRow => ({
 const seqs = (rows: readonly HistoryRow[]): number[] => rows.map(({ seq }) => seq)
 const texts = (rows: readonly HistoryRow[]): string[] =>
   rows.map(({ frame }) => new TextDecoder().decode(frame))
+
+const range = (first: number, last: number): number[] =>
+  Array.from({ length: last - first + 1 }, (_, n) => first + n)
+
+/** Of mixed sizes: mostly a line of text, here and there more than several rows' worth. */
+const mixed = (of: RoomId, seq: number): HistoryRow => {
+  const bytes = seq % 41 === 0 ? 40_000 : seq % 13 === 0 ? 6_000 : seq % 5 === 0 ? 0 : 200
+  return { room: of, seq, frame: new Uint8Array(Buffer.alloc(bytes, `${of} ${seq} `)) }
+}
+const exact = (found: readonly HistoryRow[], expected: readonly HistoryRow[]): boolean =>
+  found.length === expected.length &&
+  found.every((row, n) => {
+    const { room, seq, frame } = expected[n]!
+    return row.room === room && row.seq === seq && Buffer.compare(row.frame, frame) === 0
+  })
 
 const A = room('gaaaaaaaaaaaaaaaaaaaaa')
 const B = room('gbbbbbbbbbbbbbbbbbbbbb')
@@ -147,6 +163,128 @@ export const historyContract = (t: Test, open: OpenHistory): void => {
       texts(await store.page(room('g000000000017'), 120, 122)),
       [120, 121, 122].map((seq) => `g000000000017 ${seq}`),
     )
+  })
+
+  void using('a page may begin and end anywhere in what came at once', async (t, store) => {
+    await store.append(
+      range(1, 300).map((seq) => row(A, seq)),
+      0,
+      1,
+    )
+    await store.append(
+      range(301, 330).map((seq) => row(A, seq)),
+      0,
+      2,
+    )
+    const wrong: string[] = []
+    for (let first = 1; first <= 330; first += 3) {
+      for (const size of [1, 2, 31, 63, 64, 65, 130]) {
+        const last = Math.min(first + size - 1, 330)
+        const found = await store.page(A, first, last)
+        const expected = range(first, last).map((seq) => row(A, seq))
+        if (!exact(found, expected)) wrong.push(`${first} to ${last}`)
+      }
+    }
+    t.same(wrong, [])
+    t.same(seqs(await store.page(A, 325, 400)), range(325, 330), 'past the end')
+  })
+
+  void using('a replay in other portions changes nothing', async (t, store) => {
+    const rows = range(1, 200).map((seq) => mixed(A, seq))
+    for (const size of [19, 7, 64, 1, 200, 33]) {
+      for (let at = 0; at < rows.length; at += size) {
+        await store.append(rows.slice(at, at + size), 0, Math.min(at + size, rows.length))
+      }
+      t.ok(exact(await store.page(A, 1, 200), rows), `portions of ${size}`)
+    }
+    t.ok(exact(await store.page(A, 60, 70), rows.slice(59, 70)))
+    const once = range(1, 19).map((seq) => mixed(B, seq))
+    await store.append(once, 0, 19)
+    await store.append(once.slice(10), 0, 19) // the same end
+    await store.append(once.slice(0, 9), 0, 9) // the same beginning
+    t.ok(exact(await store.page(B, 1, 19), once), 'a shorter one takes nothing from a longer one')
+    t.equal(await store.floor(0), 200)
+  })
+
+  void using('any appends, each event is there once with its bytes', async (t, store) => {
+    let run = 0
+    const part = fc.record({
+      room: fc.nat(2),
+      first: fc.integer({ min: 1, max: 150 }),
+      size: fc.integer({ min: 0, max: 90 }),
+    })
+    const append = fc.array(part, { maxLength: 4 })
+    const page = fc.record({ room: fc.nat(2), first: fc.nat(250), size: fc.nat(120) })
+    await fc.assert(
+      fc.asyncProperty(
+        fc.array(append, { maxLength: 6 }),
+        fc.array(page, { minLength: 4, maxLength: 4 }),
+        async (appends, pages) => {
+          const name = `g${String(++run).padStart(8, '0')}`
+          const rooms = [room(name), room(`${name}-`), room(`${name}_x`)]
+          const stored = rooms.map(() => new Set<number>())
+          for (const parts of appends) {
+            const rows = parts.flatMap(({ room, first, size }) =>
+              range(first, first + size - 1).map((seq) => {
+                stored[room]!.add(seq)
+                return mixed(rooms[room]!, seq)
+              }),
+            )
+            await store.append(rows, 0, run)
+          }
+          for (const { room, first, size } of pages) {
+            const expected = range(first, first + size)
+              .filter((seq) => stored[room]!.has(seq))
+              .map((seq) => mixed(rooms[room]!, seq))
+            const found = await store.page(rooms[room]!, first, first + size)
+            if (!exact(found, expected)) return false
+          }
+          return true
+        },
+      ),
+      { numRuns: 60, seed: 11 },
+    )
+    t.ok(run >= 60)
+  })
+
+  void using('events of many rooms, one after another in turn', async (t, store) => {
+    const rooms = Array.from({ length: 9 }, (_, n) => room(`gturn-${n}-room`))
+    const rows = range(1, 100).flatMap((seq) => rooms.map((id) => mixed(id, seq)))
+    await store.append(rows, 0, 1)
+    for (const id of rooms) {
+      const expected = range(1, 100).map((seq) => mixed(id, seq))
+      t.ok(exact(await store.page(id, 1, 100), expected), id)
+    }
+  })
+
+  void using('ten thousand rooms at once', async (t, store) => {
+    const rooms = Array.from({ length: 10_000 }, (_, n) => room(`gmany-rooms-${n}`))
+    await store.append(
+      rooms.flatMap((id, n) => [row(id, n + 1), row(id, n + 2)]),
+      0,
+      20_000,
+    )
+    t.equal(await store.floor(0), 20_000)
+    const wrong: string[] = []
+    for (let n = 0; n < rooms.length; n += 97) {
+      const found = await store.page(rooms[n]!, 0, Number.MAX_SAFE_INTEGER)
+      if (!exact(found, [row(rooms[n]!, n + 1), row(rooms[n]!, n + 2)])) wrong.push(rooms[n]!)
+    }
+    t.same(wrong, [])
+  })
+
+  void using('large frames among small ones', async (t, store) => {
+    const sizes = [10, 65_535, 65_536, 0, 32_768, 1, 32_767, 1, 200_000, 20_000, 12_768, 1]
+    const rows = sizes.map((bytes, n) => ({
+      room: A,
+      seq: n + 1,
+      frame: Uint8Array.from({ length: bytes }, (_, i) => (i + n) & 0xff),
+    }))
+    await store.append(rows, 0, 1)
+    t.ok(exact(await store.page(A, 1, 12), rows))
+    for (const { seq } of rows) {
+      t.ok(exact(await store.page(A, seq, seq), [rows[seq - 1]!]), `${sizes[seq - 1]} bytes`)
+    }
   })
 
   void t.test('rows and floors survive closing', async (t) => {

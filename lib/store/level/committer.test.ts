@@ -1,15 +1,24 @@
 import t from 'tap'
-import { BATCH_BYTES, Committer, QUEUE_BYTES, type Rows, type Write } from './committer.ts'
+import {
+  BATCH_BYTES,
+  Committer,
+  QUEUE_BYTES,
+  REMEMBERED,
+  type Rows,
+  type Write,
+} from './committer.ts'
 import { stamped, stampOf } from './keys.ts'
 
 /** Rows in memory whose batches wait for the test. */
 class HeldRows implements Rows {
   readonly stored = new Map<string, Uint8Array>()
   readonly batches: string[][] = []
+  readonly read: string[] = []
   #gate = Promise.withResolvers<void>()
   #arrived = Promise.withResolvers<void>()
 
   async getMany(keys: Buffer[]) {
+    this.read.push(...keys.map(String))
     return keys.map((key) => this.stored.get(key.toString()))
   }
   async batch(puts: { key: Buffer; value: Uint8Array }[]) {
@@ -130,4 +139,46 @@ t.test('a failed write fails its requests and nobody else', async (t) => {
   rows.settle()
   await second
   t.same([...rows.stored.keys()], ['b'])
+})
+
+t.test('a position that was written or read is not read again', async (t) => {
+  const rows = new HeldRows()
+  rows.stored.set('k', stamped(5, new Uint8Array()))
+  const committer = new Committer(rows)
+  await committer.commit([raise('k', 4)])
+  for (const position of [6, 7]) {
+    const written = committer.commit([raise('k', position), raise('new', position)])
+    await rows.arrived()
+    rows.settle()
+    await written
+  }
+  await committer.commit([raise('k', 7), raise('new', 3)])
+  t.equal(rows.batches.length, 2, 'lower ones are still kept out')
+  t.same(rows.read, ['k', 'new'])
+})
+
+t.test('after a failed write the position is read again', async (t) => {
+  const rows = new HeldRows()
+  const committer = new Committer(rows)
+  const failing = committer.commit([raise('k', 9)])
+  await rows.arrived()
+  rows.stored.set('k', stamped(9, new Uint8Array())) // it was stored all the same
+  rows.settle(new Error('who knows'))
+  await t.rejects(failing, { code: 'unavailable' })
+  await committer.commit([raise('k', 8)])
+  t.same(rows.read, ['k', 'k'])
+  t.equal(stampOf(rows.stored.get('k')!), 9)
+})
+
+t.test('more positions than are remembered are kept right', async (t) => {
+  const rows = new HeldRows()
+  const committer = new Committer(rows)
+  const all = (position: number) =>
+    Array.from({ length: REMEMBERED + 10 }, (_, n) => raise(`k${n}`, position))
+  const written = committer.commit(all(2))
+  await rows.arrived()
+  rows.settle()
+  await written
+  await committer.commit(all(1))
+  t.equal(rows.batches.length, 1, 'all of them are kept out')
 })

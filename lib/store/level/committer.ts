@@ -5,8 +5,10 @@
  *
  * Owns: the order of writes. Never does: reads for callers, splitting of a request (each is atomic).
  * I1. A request resolves only after the batch that holds all of it was synced.
- * I2. The queue holds at most QUEUE_BYTES; past that requests are refused as `overloaded`.
+ * I2. What is remembered of a position is what the disk holds: nobody else writes, and a failed write is forgotten.
+ * I3. The queue holds at most QUEUE_BYTES; past that requests are refused as `overloaded`.
  */
+import { LRUCache } from 'lru-cache'
 import { ParleyError } from '../../errors.ts'
 import { STAMP, stampOf } from './keys.ts'
 
@@ -17,11 +19,16 @@ export type Write = {
   readonly value: Uint8Array
 }
 
+/** Keys whose stored position is remembered, so that raising it need not read it first: some 200 bytes each. */
+export const REMEMBERED = 16_384
+
+type Put = { type: 'put'; key: Buffer; value: Uint8Array }
+
 /** What the committer needs of the database underneath. */
 export interface Rows {
   getMany(keys: Buffer[]): Promise<(Uint8Array | undefined)[]>
   /** Resolves when all of it would survive a power loss. */
-  batch(puts: { type: 'put'; key: Buffer; value: Uint8Array }[]): Promise<void>
+  batch(puts: Put[]): Promise<void>
 }
 
 type Request = {
@@ -36,6 +43,7 @@ export const QUEUE_BYTES = 64 << 20
 
 export class Committer {
   readonly #rows: Rows
+  readonly #positions = new LRUCache<string, number>({ max: REMEMBERED })
   #queue: Request[] = []
   #queuedBytes = 0
   #running: Promise<void> | undefined
@@ -95,10 +103,10 @@ export class Committer {
   }
 
   async #store(requests: readonly Request[]): Promise<void> {
-    const puts: { type: 'put'; key: Buffer; value: Uint8Array }[] = []
+    const puts: Put[] = []
     const raises = new Map<string, Write>()
-    for (const request of requests) {
-      for (const write of request.writes) {
+    for (const { writes } of requests) {
+      for (const write of writes) {
         if (write.type === 'put') {
           puts.push({ type: 'put', key: write.key, value: write.value })
           continue
@@ -108,14 +116,35 @@ export class Committer {
         if (!other || stampOf(write.value) > stampOf(other.value)) raises.set(name, write)
       }
     }
-    const candidates = [...raises.values()]
-    const stored = await this.#rows.getMany(candidates.map((write) => write.key))
-    candidates.forEach((write, n) => {
+    const raised = await this.#above(raises)
+    for (const [, { key, value }] of raised) puts.push({ type: 'put', key, value })
+    if (puts.length === 0) return
+    try {
+      await this.#rows.batch(puts)
+    } catch (error) {
+      for (const [name] of raised) this.#positions.delete(name)
+      throw error
+    }
+    for (const [name, { value }] of raised) this.#positions.set(name, stampOf(value))
+  }
+
+  /** Those whose position is above the stored one. */
+  async #above(raises: ReadonlyMap<string, Write>): Promise<[string, Write][]> {
+    const above: [string, Write][] = []
+    const unknown: [string, Write][] = []
+    for (const raise of raises) {
+      const position = this.#positions.get(raise[0])
+      if (position === undefined) unknown.push(raise)
+      else if (stampOf(raise[1].value) > position) above.push(raise)
+    }
+    if (unknown.length === 0) return above
+    const stored = await this.#rows.getMany(unknown.map(([, { key }]) => key))
+    unknown.forEach((raise, n) => {
       const old = stored[n]
-      if (!old || old.byteLength < STAMP || stampOf(write.value) > stampOf(old)) {
-        puts.push({ type: 'put', key: write.key, value: write.value })
-      }
+      const position = old && old.byteLength >= STAMP ? stampOf(old) : -1
+      if (stampOf(raise[1].value) > position) above.push(raise)
+      else this.#positions.set(raise[0], position)
     })
-    if (puts.length > 0) await this.#rows.batch(puts)
+    return above
   }
 }

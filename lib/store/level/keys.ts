@@ -2,12 +2,12 @@
  * The layout of the embedded database. A key is one byte of table, then fields of fixed width with numbers
  * big-endian, so that the byte order of keys is the order of rows; only the last field may vary in length.
  *
- *     meta       [0] name                     → text
- *     history    [1] room 32 · seq 8          → event frame
- *     floor      [2] stream 4                 → position 8
- *     room       [3] room 32                  → position 8 · snapshot
- *     user       [4] user 32 · key            → position 8 · value
- *     partition  [5] name                     → position 8 · value
+ *     meta       [0] name                      → text
+ *     history    [1] room 32 · seq 8 · count 1 → event frames (chunks.ts)
+ *     floor      [2] stream 4                  → position 8
+ *     room       [3] room 32                   → position 8 · snapshot
+ *     user       [4] user 32 · key             → position 8 · value
+ *     partition  [5] name                      → position 8 · value
  *
  * Ids hold no zero byte, so padding them with zeros to 32 keeps them apart.
  */
@@ -46,12 +46,18 @@ const named = (name: keyof typeof TABLES, text: string): Buffer => {
 
 export const metaKey = (name: string): Buffer => named('meta', name)
 
-export const historyKey = (room: RoomId, seq: number): Buffer => {
-  const key = table('history', room, 8)
-  writeU64(key, seq, 1 + ID)
+/** `last` is the seq of the last of `count` events. */
+export const historyKey = (room: RoomId, last: number, count: number): Buffer => {
+  const key = table('history', room, 9)
+  writeU64(key, last, 1 + ID)
+  key[1 + ID + 8] = count
   return key
 }
-export const seqOf = (historyKey: Uint8Array): number => readU64(historyKey, 1 + ID)
+export const lastOf = (historyKey: Uint8Array): number => readU64(historyKey, 1 + ID)
+export const countOf = (historyKey: Uint8Array): number => historyKey[1 + ID + 8] ?? 0
+
+/** The least key above `key`. */
+export const keyAfter = (key: Uint8Array): Buffer => Buffer.concat([key], key.byteLength + 1)
 
 export const floorKey = (stream: number): Buffer => {
   const key = Buffer.allocUnsafe(5)

@@ -113,9 +113,9 @@ t.test('a database of another layout is refused', async (t) => {
   const directory = join(t.testdir(), 'data')
   await (await openLevel(directory)).hold()()
   const raw = new ClassicLevel<Uint8Array, string>(directory, { keyEncoding: 'view' })
-  await raw.put(metaKey('format'), '2')
+  await raw.put(metaKey('format'), '1')
   await raw.close()
-  await t.rejects(openLevel(directory), { code: 'unavailable', message: /layout 2/ })
+  await t.rejects(openLevel(directory), { code: 'unavailable', message: /layout 1/ })
 })
 
 t.test('a damaged or impossible directory is refused with the reason', async (t) => {
