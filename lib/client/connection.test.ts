@@ -285,6 +285,16 @@ t.test('goaway: it goes on for a moment, then connects again without waiting', a
   t.equal(connection.state, 'open')
 })
 
+t.test('goaway, and the gateway closes first: it comes back at once', async (t) => {
+  const { connection, open, time, sockets } = scene()
+  const first = await open()
+  first.give('goaway', { retryAfter: 60_000 })
+  first.events.closed(4000)
+  t.equal(connection.state, 'waiting')
+  await time.advance(1_000)
+  t.equal(sockets.length, 2)
+})
+
 t.test('C2 every request ends: by its reply, at its deadline, with the session', async (t) => {
   const { connection, open, time } = scene()
   const socket = await open()

@@ -158,6 +158,8 @@ export class Connection implements Link {
         break
       case 'leaving':
         this.#timer((this.#retryAfter || 1_000) * this.#ports.time.random(), 'elapsed')
+        // A gateway that closes us sooner has chosen the moment.
+        this.#retryAfter = 0
         break
       case 'waiting':
         this.#timer(this.#backoff.next(this.#retryAfter), 'elapsed')

@@ -78,8 +78,8 @@ export class FileCache implements Cache {
   }
 
   #isLong(): boolean {
-    const { pointers, positions, tallies, items } = this.#saved
-    const needed = pointers.size + positions.size + tallies.size + items.size
+    const { pointers, positions, tallies, items, acked } = this.#saved
+    const needed = pointers.size + positions.size + tallies.size + items.size + acked.size
     return this.#state.lines > 2 * needed + SPARE
   }
 

@@ -123,7 +123,7 @@ export class Lane {
     if (told.kind === 'ack') {
       this.#tries = 0
       this.#window = Math.min(LIMITS.pipeline, this.#window + 1 / this.#window)
-      this.#settle(index)
+      this.#settle(index, told.ack)
       return told.ack
     }
     if (told.kind === 'lost') {
@@ -163,10 +163,20 @@ export class Lane {
     }
   }
 
-  #settle(index: number): void {
+  #settle(index: number, ack?: Ack): void {
     const [slot] = this.slots.splice(index, 1)
+    if (ack !== undefined) this.#bound(index, ack.seq)
     if (slot?.numbers !== undefined) this.#numbered--
     if (index < this.#sent) this.#sent--
+  }
+
+  /** What an ack tells of the others: they stand in the room's order as they stand here. */
+  #bound(index: number, seq: number): void {
+    for (const earlier of this.slots.slice(0, index)) earlier.before = Math.min(earlier.before, seq)
+    // Those further back than a pipeline are bounded by the acks that come before they are sent.
+    for (const later of this.slots.slice(index, index + LIMITS.pipeline)) {
+      later.after = Math.max(later.after, seq)
+    }
   }
 
   #again(index: number, retryAfter: number, now: number, random: number): void {
@@ -236,7 +246,7 @@ export class Lane {
       else this.#unnumber(slot)
       if (doubt.kind === 'unknown') this.#spend()
     }
-    for (const slot of settled.keys()) this.#settle(this.slots.indexOf(slot))
+    for (const slot of settled.keys()) this.#settle(this.slots.indexOf(slot), found.get(slot))
     this.#doubting = false
     this.#sent = 0
     return settled

@@ -19,6 +19,7 @@ const said = (seq: number, text: string, sender = me): Message => ({
 const send = (text: string, after = 0) => ({
   command: { name: 'send', room, text, peer: null } as Command,
   after,
+  before: Number.POSITIVE_INFINITY,
 })
 const found = (sought: ReturnType<typeof send>[], events: RoomEvent[]) => {
   const all = match(sought, candidates(sought, events, me))
@@ -41,6 +42,12 @@ t.test('N4 of equal texts the first were sent first', async (t) => {
 t.test('N4 only what came after the app gave it', async (t) => {
   t.strictSame(found([send('x', 4)], [said(4, 'x')]), [undefined])
   t.strictSame(found([send('x', 4)], [said(4, 'x'), said(5, 'x')]), [5])
+})
+
+t.test('N4 only what stands between the acks of its neighbours', async (t) => {
+  const bounded = { ...send('x', 4), before: 7 }
+  t.strictSame(found([bounded], [said(4, 'x'), said(7, 'x'), said(8, 'x')]), [undefined])
+  t.strictSame(found([bounded], [said(4, 'x'), said(6, 'x'), said(8, 'x')]), [6])
 })
 
 t.test(

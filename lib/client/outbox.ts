@@ -96,7 +96,8 @@ export class Outbox {
     }
     for (const item of [...saved.items.values()].sort((a, b) => a.key - b.key)) {
       this.#nextKey = Math.max(this.#nextKey, item.key + 1)
-      this.#lane(item.command.room).add(restoredSlot(item))
+      const { room } = item.command
+      this.#lane(room).add(restoredSlot(item, saved.acked.get(room)))
       this.#size++
     }
     this.#running = true
@@ -235,11 +236,20 @@ export class Outbox {
       changes.push({ op: 'tally', room, tally: lane.tally })
     }
     if (outcome !== undefined) {
-      changes.push({ op: 'settle', key: slot.key })
+      changes.push(...this.#settled(room, slot, outcome))
       this.#settle(slot, outcome)
     }
     if (changes.length > 0) this.#write(changes)
     this.#pump(room)
+  }
+
+  #settled(room: RoomId, { key }: Slot, outcome: Ack | ParleyError): Change[] {
+    const changes: Change[] = [{ op: 'settle', key }]
+    const newest = this.#ports.cache.saved.acked.get(room)?.seq ?? 0
+    if (!(outcome instanceof ParleyError) && outcome.seq > newest) {
+      changes.push({ op: 'acked', room, acked: { key, seq: outcome.seq } })
+    }
+    return changes
   }
 
   #settle(slot: Slot, outcome: Ack | ParleyError): void {
@@ -287,7 +297,7 @@ export class Outbox {
       for (const slot of doubtful) slot.doubt = { kind: 'gone', error }
     }
     const settled = lane.resolve(found)
-    const changes = [...settled.keys()].map((slot): Change => ({ op: 'settle', key: slot.key }))
+    const changes = [...settled].flatMap(([slot, outcome]) => this.#settled(room, slot, outcome))
     if (lane.tally !== undefined) changes.push({ op: 'tally', room, tally: lane.tally })
     this.#write(changes)
     for (const [slot, outcome] of settled) this.#settle(slot, outcome)

@@ -79,6 +79,7 @@ const OPS: Record<Change['op'], Check> = {
   }),
   number: shape({ key: uint, numbering }),
   settle: shape({ key: uint }),
+  acked: shape({ room, acked: shape({ key: uint, seq: uint }) }),
 }
 
 /** The change that a stored value is; undefined when it is none. */

@@ -42,6 +42,11 @@ const change: fc.Arbitrary<Change> = fc.oneof(
   ),
   fc.record({ op: fc.constant('number' as const), key: small, numbering }),
   fc.record({ op: fc.constant('settle' as const), key: small }),
+  fc.record({
+    op: fc.constant('acked' as const),
+    room,
+    acked: fc.record({ key: small, seq: small }),
+  }),
 )
 
 const fold = (changes: readonly Change[], into: Saved = emptySaved()): Saved => {
@@ -58,6 +63,7 @@ const plain = (saved: Saved): unknown =>
       positions: [...saved.positions].sort(byKey),
       tallies: [...saved.tallies].sort(byKey),
       items: [...saved.items].sort(byKey),
+      acked: [...saved.acked].sort(byKey),
     }),
   )
 

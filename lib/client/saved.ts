@@ -34,6 +34,9 @@ export type Tally = {
   readonly spent: boolean
 }
 
+/** The newest of a room's acks: of which command, and where it stands. */
+export type Acked = { readonly key: number; readonly seq: number }
+
 /** How far a room was followed: all up to `seq` was handed to the app. */
 export type Position = { readonly seq: number; readonly ord: number | undefined }
 
@@ -48,6 +51,7 @@ export type Saved = {
   readonly positions: Map<RoomId, Position>
   readonly tallies: Map<RoomId, Tally>
   readonly items: Map<number, Item>
+  readonly acked: Map<RoomId, Acked>
 }
 
 export type Change =
@@ -61,6 +65,7 @@ export type Change =
   | { readonly op: 'put'; readonly item: Item }
   | { readonly op: 'number'; readonly key: number; readonly numbering: Numbering }
   | { readonly op: 'settle'; readonly key: number }
+  | { readonly op: 'acked'; readonly room: RoomId; readonly acked: Acked }
 
 export const emptySaved = (): Saved => ({
   cursor: null,
@@ -70,6 +75,7 @@ export const emptySaved = (): Saved => ({
   positions: new Map(),
   tallies: new Map(),
   items: new Map(),
+  acked: new Map(),
 })
 
 export const applyChange = (saved: Saved, change: Change): void => {
@@ -111,6 +117,9 @@ export const applyChange = (saved: Saved, change: Change): void => {
     case 'settle':
       saved.items.delete(change.key)
       break
+    case 'acked':
+      saved.acked.set(change.room, change.acked)
+      break
     default:
       assertNever(change)
   }
@@ -124,6 +133,7 @@ export const changesOf = (saved: Saved): Change[] => {
   for (const [room, position] of saved.positions) changes.push({ op: 'position', room, position })
   for (const item of saved.items.values()) changes.push({ op: 'put', item })
   for (const [room, tally] of saved.tallies) changes.push({ op: 'tally', room, tally })
+  for (const [room, acked] of saved.acked) changes.push({ op: 'acked', room, acked })
   return changes
 }
 

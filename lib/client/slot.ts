@@ -1,7 +1,7 @@
 /** A command on its way: what was stored of it, and how far it is in this process. */
 import type { ParleyError } from '../errors.ts'
 import { type Command, fromBase64 } from './command.ts'
-import type { Item } from './saved.ts'
+import type { Acked, Item } from './saved.ts'
 
 /** What a command led to: its place in the room's order, its message id, its time (ms). */
 export type Ack = { readonly seq: number; readonly id: string; readonly time: number }
@@ -9,7 +9,9 @@ export type Ack = { readonly seq: number; readonly id: string; readonly time: nu
 export type Slot = {
   readonly key: number
   readonly command: Command
-  readonly after: number
+  /** What comes of it is past `after` and below `before`: by the head that the app knew, and by acks of its neighbours. */
+  after: number
+  before: number
   numbers: { readonly lineage: number; readonly join: number; readonly n: number } | undefined
   tail: Uint8Array | undefined
   /** Its numbers are stored, so it may be sent. */
@@ -31,6 +33,7 @@ export const freshSlot = (item: Item): Slot => ({
   key: item.key,
   command: item.command,
   after: item.after,
+  before: Number.POSITIVE_INFINITY,
   numbers: undefined,
   tail: undefined,
   stored: false,
@@ -40,13 +43,18 @@ export const freshSlot = (item: Item): Slot => ({
   doubt: undefined,
 })
 
-/** A slot of what an earlier process left. */
-export const restoredSlot = (item: Item): Slot => {
+/** A slot of what an earlier process left; `acked` is the newest ack that the room gave it. */
+export const restoredSlot = (item: Item, acked?: Acked): Slot => {
+  const slot = freshSlot(item)
+  if (acked !== undefined) {
+    if (acked.key < item.key) slot.after = Math.max(slot.after, acked.seq)
+    else slot.before = acked.seq
+  }
   const { numbering } = item
-  if (numbering === undefined) return freshSlot(item)
+  if (numbering === undefined) return slot
   const { lineage, join, n, tail } = numbering
   return {
-    ...freshSlot(item),
+    ...slot,
     numbers: { lineage, join, n },
     tail: fromBase64(tail),
     stored: true,
