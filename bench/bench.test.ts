@@ -6,6 +6,7 @@ import { Histogram } from './measure/histogram.ts'
 import { readOptions } from './options.ts'
 import { summarize } from './results.ts'
 import { isCorrect, isOver, judgedOf, type Row, rowOf } from './row.ts'
+import { findKnee } from './scenarios/knee.ts'
 import { pairs } from './scenarios/scenario.ts'
 import { parseUsers } from './servers/seed.ts'
 import { dealRooms, type Window } from './stage.ts'
@@ -151,6 +152,20 @@ t.test('every role dies before any dies again; the same seed draws the same', as
   }
   t.ok(faults.some(({ also }) => also !== undefined))
   for (const { role, also } of faults) t.not(also?.role, role)
+})
+
+t.test('the knee lies between the highest rate that held and one that did not', async (t) => {
+  for (const truth of [4000, 4100, 9000, 23_456]) {
+    const tried: number[] = []
+    const knee = await findKnee(4000, async (rate) => {
+      tried.push(rate)
+      return rate <= truth
+    })
+    t.ok(knee !== undefined && knee <= truth && tried.includes(knee))
+    const above = Math.min(...tried.filter((rate) => rate > truth))
+    t.ok(above - knee! <= knee! * 0.07, `${knee} … ${above} for ${truth}`)
+  }
+  t.equal(await findKnee(4000, async () => false), undefined)
 })
 
 t.test('gaps come at random with their mean', async (t) => {

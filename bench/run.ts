@@ -87,6 +87,8 @@ const report = (scenario: Scenario, options: BenchOptions, run: Run): boolean =>
     rate: main?.rate,
     p50: main?.ack?.p50,
     p99: main?.ack?.p99,
+    deliveryP50: main?.delivery?.p50,
+    deliveryP99: main?.delivery?.p99,
     lost: total(({ judged }) => judged.lost),
     duplicates: total(({ judged }) => judged.duplicates),
     violations: total(({ judged }) => Object.values(judged.violations).reduce((a, b) => a + b, 0)),
@@ -97,6 +99,12 @@ const report = (scenario: Scenario, options: BenchOptions, run: Run): boolean =>
     max: main?.perServerCpuSecondSpread.max,
     percentOfLimit,
     ...allowed,
+    rows: rows.map((row) => ({
+      variant: row.variant,
+      perServerCpuSecond: row.perServerCpuSecond,
+      rate: row.rate,
+      ...{ p50: row.ack?.p50, p99: row.ack?.p99, p999: row.ack?.p999, over: row.over },
+    })),
     ...about,
   }
   if (options.rounds > 1) {
