@@ -1,7 +1,9 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
+import { SETTINGS } from '../../lib/config.ts'
 import { CLOSE, ERRORS } from '../../lib/errors.ts'
+import { METRICS } from '../../lib/metrics.ts'
 import { GENERATORS, table } from './doc-tables.ts'
 import { hint, main, renew } from './docs.ts'
 
@@ -70,4 +72,19 @@ t.test('tables hold every row of the code, with cells escaped', async (t) => {
   t.equal(closes.length, 2 + Object.keys(CLOSE).length)
   t.ok(closes.includes(`| 4000 | \`drain\` | yes | ${CLOSE.drain.text} |`))
   t.ok(closes.includes(`| 4502 | \`too_large\` | no | ${CLOSE.too_large.text} |`))
+  const settings = GENERATORS.settings!().split('\n')
+  t.equal(settings.length, 2 + Object.keys(SETTINGS).length)
+  const { kind, doc } = SETTINGS.apiPort
+  t.ok(
+    settings.includes(
+      `| \`--api-port\` | \`PARLEY_API_PORT\` | \`8080\` | ${kind.expects} | ${doc} |`,
+    ),
+  )
+  t.match(GENERATORS.settings!(), /^\| `--tls-key` \| `PARLEY_TLS_KEY` \| none \|/m)
+  const metrics = GENERATORS.metrics!().split('\n')
+  t.equal(metrics.length, 2 + Object.keys(METRICS).length)
+  t.match(
+    GENERATORS.metrics!(),
+    /^\| `parley_projection_lag_records` \| gauge \| `projection`: history/m,
+  )
 })
