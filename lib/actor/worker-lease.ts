@@ -23,6 +23,7 @@ export class WorkerLease {
   #revision = 0
   #renewedAt = 0
   #timer: NodeJS.Timeout | undefined
+  #stopped = false
 
   constructor(bucket: Bucket, holder: string, clock: Clock) {
     this.#bucket = bucket
@@ -33,10 +34,9 @@ export class WorkerLease {
   /** Takes a free number. @throws ParleyError unavailable when all are taken */
   async start(): Promise<void> {
     const from = Math.floor(Math.random() * WORKERS)
-    for (let i = 0; i < WORKERS; i++) {
+    for (let i = 0; i < WORKERS && !this.#stopped; i++) {
       if (await this.#take((from + i) % WORKERS)) {
-        this.#timer = setInterval(() => void this.#renew(), RENEW_MS)
-        this.#timer.unref()
+        this.#timer ??= setInterval(() => void this.renew(), RENEW_MS).unref()
         return
       }
     }
@@ -58,26 +58,33 @@ export class WorkerLease {
     return true
   }
 
-  async #renew(): Promise<void> {
-    const snowflake = this.#snowflake
-    if (snowflake === undefined) return
+  /** Every 10 s, by itself. Without an answer the number is good for a while longer. */
+  async renew(): Promise<void> {
+    try {
+      if (this.#snowflake === undefined) await this.start()
+      else await this.#extend(this.#snowflake)
+    } catch {
+      // The next round tries again; `source` stops giving numbers in time.
+    }
+  }
+
+  async #extend(snowflake: Snowflake): Promise<void> {
     const at = this.#clock.monotonic()
     const lease: Lease = { holder: this.#holder, time: this.#clock.now(), used: snowflake.last }
-    try {
-      const key = String(snowflake.worker)
-      const revision = await this.#bucket.cas(key, toJson(lease), this.#revision)
-      if (revision !== undefined) {
-        this.#revision = revision
-        this.#renewedAt = at
-        return
-      }
-      // Our own write may have been stored without an answer; or another holder came: then take a new number.
-      const entry = await this.#bucket.get(key)
-      const held = entry?.value === undefined ? undefined : fromJson<Lease>(entry.value)
-      if (entry !== undefined && held?.holder === this.#holder) this.#revision = entry.revision
-      else await this.start()
-    } catch {
-      // No answer: the next round tries again, `source` stops giving numbers in time.
+    const key = String(snowflake.worker)
+    const revision = await this.#bucket.cas(key, toJson(lease), this.#revision)
+    if (revision !== undefined) {
+      this.#revision = revision
+      this.#renewedAt = at
+      return
+    }
+    // Our own write may have been stored without an answer; or another holder came: then take a new number.
+    const entry = await this.#bucket.get(key)
+    const held = entry?.value === undefined ? undefined : fromJson<Lease>(entry.value)
+    if (entry !== undefined && held?.holder === this.#holder) this.#revision = entry.revision
+    else {
+      this.#snowflake = undefined
+      await this.start()
     }
   }
 
@@ -92,6 +99,7 @@ export class WorkerLease {
   }
 
   async stop(): Promise<void> {
+    this.#stopped = true
     clearInterval(this.#timer)
     const snowflake = this.#snowflake
     this.#snowflake = undefined
