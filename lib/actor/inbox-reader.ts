@@ -25,14 +25,13 @@ export const readInboxInto = async <User>(
       if (!open) await source.open(fold.position + 1)
       open = true
       const records = await source.next(WAIT_MS, signal)
-      for (const record of records) fold.onMessage(record)
+      for (const record of records) {
+        await roomIn(fold, signal)
+        fold.onMessage(record)
+      }
       // The floor is kept in KV `checkpoints`; this spares the server the list of what is out.
       source.ack()
       backoff = BACKOFF_MIN_MS
-      // Aborting is seen by the conditions.
-      while (fold.full && !signal.aborted) {
-        await pause(FULL_MS, undefined, { signal }).catch(() => undefined)
-      }
     } catch (cause) {
       open = false
       failed(cause)
@@ -41,4 +40,11 @@ export const readInboxInto = async <User>(
     }
   }
   source.close()
+}
+
+const roomIn = async <User>(fold: Fold<User>, signal: AbortSignal): Promise<void> => {
+  // Aborting is seen by the condition.
+  while (fold.full && !signal.aborted) {
+    await pause(FULL_MS, undefined, { signal }).catch(() => undefined)
+  }
 }
