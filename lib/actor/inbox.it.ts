@@ -225,11 +225,9 @@ t.test(
     await eventually('all are safe', () => rooms.safe() === total)
     await eventually('the fold is full', () => reader.fold.full)
     const stopped = reader.fold.position
-    // A push of everything takes far less than the pause between two looks.
-    await eventually('a while', async () => (await reader.nats.streams.state(STREAM)).messages >= 0)
+    const { lastSeq } = await reader.nats.streams.state(STREAM)
+    t.ok(stopped + 20 < lastSeq, 'most of it was left in the stream')
     t.equal(reader.fold.position, stopped)
-    const consumer = await reader.nats.streams.consumer(STREAM, 'inbox_0_5')
-    t.ok(consumer !== undefined)
     state.fail = false
     const pulse = setInterval(() => reader.fold.pulse(Number.MAX_SAFE_INTEGER), 20)
     t.teardown(() => clearInterval(pulse))
