@@ -71,6 +71,7 @@ const windowOf = (changes: Partial<Window> = {}): Window => ({
     ['nats', 0.1],
   ]),
   generators: [0.3, 0.4],
+  othersCores: 0.1,
   openBefore: 10,
   openAfter: 10,
   ...changes,

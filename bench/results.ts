@@ -34,6 +34,8 @@ export const summarize = (rounds: readonly Round[]): Summary[] => {
   })
 }
 
+const DISTURBED_CORES = 0.2
+
 const ms = (value: number | undefined): string =>
   value === undefined ? 'over' : String(significant(value))
 
@@ -51,6 +53,9 @@ export const linesOf = (row: Row): string[] => {
     `  ${latencies('ack', row.ack)}`,
     `  ${latencies('delivery', row.delivery)}`,
     ...(row.lag === undefined ? [] : [`  ${latencies('generator lag', row.lag)}`]),
+    ...(row.othersCores > DISTURBED_CORES
+      ? [`  DISTURBED: others used ${row.othersCores} cores; the latencies are not ours alone`]
+      : []),
     ...row.invalid.map((why) => `  INVALID: ${why}`),
   ]
 }

@@ -17,6 +17,8 @@ export type Row = {
   readonly usPerMessage: Readonly<Record<string, number>>
   readonly cores: Readonly<Record<string, number>>
   readonly generatorCores: readonly number[]
+  /** Used by what is neither server nor generator. */
+  readonly othersCores: number
   /** ms; undefined when the rate was not held. */
   readonly ack: Percentiles | undefined
   readonly delivery: Percentiles | undefined
@@ -55,6 +57,7 @@ export const rowOf = (
     usPerMessage: record(cores, (used) => significant((used * 1e6) / ackedPerSecond)),
     cores: record(cores, (used) => significant(used)),
     generatorCores: generators.map((used) => significant(used)),
+    othersCores: significant(window.othersCores, 2),
     ack: over ? undefined : sum.ack.percentiles(),
     delivery: over ? undefined : sum.delivery.percentiles(),
     lag: sum.lag.count === 0 ? undefined : sum.lag.percentiles(),

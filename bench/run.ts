@@ -95,6 +95,7 @@ const report = (scenario: Scenario, options: BenchOptions, run: Run): boolean =>
     ok: correct && invalid.length === 0,
     invalid,
     usPerMessage: main?.usPerMessage,
+    othersCores: main?.othersCores,
     min: main?.perServerCpuSecondSpread.min,
     max: main?.perServerCpuSecondSpread.max,
     percentOfLimit,

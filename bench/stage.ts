@@ -21,6 +21,8 @@ export type Window = {
   readonly cores: ReadonlyMap<string, number>
   /** Cores used by each generator process. */
   readonly generators: readonly number[]
+  /** Cores used by what is neither server nor generator: with many, latencies say little. */
+  readonly othersCores: number
   /** Sends that were due and not acked, at its start and end. */
   readonly openBefore: number
   readonly openAfter: number
@@ -79,17 +81,21 @@ export class Stage {
     const before = await this.fleet.openWindow()
     await pause(seconds * 1000)
     const after = await this.fleet.shutWindow()
-    const { byRole, elapsedMs } = meter.stop()
+    const { byRole, elapsedMs, machineMs } = meter.stop()
     const sum = await this.fleet.stop(SETTLE_MS)
     const per = (pick: (one: Counters) => number): number[] =>
       after.map((one, i) => (pick(one) - pick(before[i]!)) / (one.atUs - before[i]!.atUs))
     const total = (values: readonly number[]): number => values.reduce((a, b) => a + b, 0)
+    const cores = new Map([...byRole].map(([role, cpuMs]) => [role, cpuMs / elapsedMs]))
+    const generators = per((one) => one.cpuUs)
+    const ours = total([...cores.values(), ...generators])
     return {
       sum,
       ackedPerSecond: total(per((one) => one.acked)) * 1e6,
       deliveredPerSecond: total(per((one) => one.delivered)) * 1e6,
-      cores: new Map([...byRole].map(([role, cpuMs]) => [role, cpuMs / elapsedMs])),
-      generators: per((one) => one.cpuUs),
+      cores,
+      generators,
+      othersCores: Math.max(0, machineMs / elapsedMs - ours),
       openBefore: total(before.map((one) => one.open)),
       openAfter: total(after.map((one) => one.open)),
     }

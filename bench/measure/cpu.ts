@@ -36,11 +36,26 @@ export const rssOf = (pid: number): number | undefined => {
   }
 }
 
+/** CPU ms that everything on the machine has used since it started, from the first line of /proc/stat. */
+export const parseBusy = (text: string): number => {
+  const [user, nice, system, , , irq, softirq] = text.split(/\s+/).slice(1).map(Number)
+  return ((user! + nice! + system! + irq! + softirq!) * 1000) / TICKS
+}
+
+const busyMs = (): number => parseBusy(readFileSync('/proc/stat', 'utf8'))
+
+export type Metered = {
+  readonly byRole: ReadonlyMap<string, number>
+  readonly elapsedMs: number
+  readonly machineMs: number
+}
+
 /** CPU by role between two moments, ms. */
 export class CpuMeter {
   readonly #pids: ReadonlyMap<string, number>
   readonly #before = new Map<string, number>()
   #startedAt = 0
+  #busyBefore = 0
 
   /** Roles and their processes. */
   constructor(pids: ReadonlyMap<string, number>) {
@@ -49,16 +64,19 @@ export class CpuMeter {
 
   start(): void {
     for (const [role, pid] of this.#pids) this.#before.set(role, cpuOf(role, pid))
+    this.#busyBefore = busyMs()
     this.#startedAt = performance.now()
   }
 
-  stop(): { readonly byRole: ReadonlyMap<string, number>; readonly elapsedMs: number } {
+  /** `machineMs`: of everything on the machine, these roles included. */
+  stop(): Metered {
     const elapsedMs = performance.now() - this.#startedAt
+    const machineMs = busyMs() - this.#busyBefore
     const byRole = new Map<string, number>()
     for (const [role, pid] of this.#pids) {
       byRole.set(role, cpuOf(role, pid) - this.#before.get(role)!)
     }
-    return { byRole, elapsedMs }
+    return { byRole, elapsedMs, machineMs }
   }
 }
 

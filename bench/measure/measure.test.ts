@@ -1,5 +1,5 @@
 import t from 'tap'
-import { CpuMeter, parseStat, rssOf, statOf } from './cpu.ts'
+import { CpuMeter, parseBusy, parseStat, rssOf, statOf } from './cpu.ts'
 import { Histogram } from './histogram.ts'
 import { significant, spread } from './rounds.ts'
 
@@ -13,12 +13,17 @@ t.test('/proc/<pid>/stat, whatever a process calls itself', async (t) => {
   t.equal(rssOf(2 ** 30), undefined)
 })
 
+t.test('what the whole machine used: neither idle time, nor that of its hypervisor', async (t) => {
+  t.equal(parseBusy('cpu  100 20 30 9999 888 7 3 77 0 0\ncpu0 1 2 3'), 1600)
+})
+
 t.test('a meter tells what was used between start and stop', async (t) => {
   const meter = new CpuMeter(new Map([['me', process.pid]]))
   meter.start()
   const from = process.cpuUsage()
   while (process.cpuUsage(from).user < 60_000) Math.sqrt(from.user)
-  const { byRole, elapsedMs } = meter.stop()
+  const { byRole, elapsedMs, machineMs } = meter.stop()
+  t.ok(machineMs >= 40)
   t.ok(byRole.get('me')! >= 40, 'at least what was burnt, less a tick of the clock')
   t.ok(elapsedMs > 0)
   const gone = new CpuMeter(new Map([['ghost', 2 ** 30]]))

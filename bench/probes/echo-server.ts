@@ -15,7 +15,7 @@ type Seat = { index: number; waiting: number; bytes: Uint8Array }
 const WAITING_BYTES = 64 * 1024
 
 export const serveEcho = async (): Promise<Part> => {
-  const sockets: WebSocket<Seat>[] = []
+  const sockets: (WebSocket<Seat> | undefined)[] = []
   const dirty = new Set<WebSocket<Seat>>()
   let count = 0
   const flush = (): void => {
@@ -45,6 +45,10 @@ export const serveEcho = async (): Promise<Part> => {
       },
       open: (socket) => {
         socket.getUserData().index = sockets.push(socket) - 1
+      },
+      close: (socket) => {
+        sockets[socket.getUserData().index] = undefined
+        dirty.delete(socket)
       },
       message: (socket, message) => {
         count++
