@@ -3,7 +3,6 @@
  * goes out (outbound.ts), and the loop turn in between, in which everything that arrived is decided, one batch per
  * partition is sent, and one envelope per gateway leaves. What a partition consists of is owned.ts.
  */
-import { setTimeout as pause } from 'node:timers/promises'
 import type { Unsubscribe } from '../bus/bus.ts'
 import { Positions } from '../bus/positions.ts'
 import type { Incarnation, UserId } from '../ids.ts'
@@ -17,6 +16,7 @@ import { hostSubject, inboxSubject } from '../subjects.ts'
 import { Appends } from './appends.ts'
 import { Asks } from './asks.ts'
 import { HistoryFloors } from './floors.ts'
+import { handOver } from './handover.ts'
 import type { HostOptions } from './host-options.ts'
 import { type Actors, Intake, Places } from './intake.ts'
 import { Outbound } from './outbound.ts'
@@ -29,6 +29,8 @@ import { WorkerLease } from './worker-lease.ts'
 
 const PULSE_MS = 50
 const SWEEP_MS = 5000
+/** A partition that can not be drained in this time, because a store is out of reach, is kept. */
+const RESIGN_MS = 10_000
 /** Partitions that are started side by side. */
 const STARTS = 16
 
@@ -51,7 +53,7 @@ export class Host<Room, User> implements Service {
   readonly #turning: { turn(): void }[] = []
   #scheduled = false
   #parts!: Parts<Room, User>
-  #ends: (() => void)[] = []
+  #ends: (() => unknown)[] = []
   readonly #full = { log: false }
   readonly counts = { batches: 0, records: 0, bytes: 0, commands: 0, doubts: 0 }
 
@@ -98,7 +100,7 @@ export class Host<Room, User> implements Service {
           this.#claims.push([p, how])
           this.#startNext()
         },
-        resign: (p, successor) => void this.#resign(p, successor, Number.POSITIVE_INFINITY),
+        resign: (p, successor) => void this.#resign(p, successor, clock.monotonic() + RESIGN_MS),
         superseded: () => this.#stopAll(),
       },
     })
@@ -121,11 +123,22 @@ export class Host<Room, User> implements Service {
   }
 
   async start(signal: AbortSignal): Promise<void> {
+    try {
+      await this.#start(signal)
+    } catch (error) {
+      await this.#end()
+      throw error
+    }
+  }
+
+  async #start(signal: AbortSignal): Promise<void> {
     const { nats, clock, streams } = this.#options
     const checkpoints = await nats.bucket('checkpoints')
     const floors = new HistoryFloors(checkpoints, streams)
+    this.#ends.push(() => floors.stop())
     await floors.start(nats)
     const worker = new WorkerLease(await nats.bucket('workers'), this.incarnation, clock)
+    this.#ends.push(() => worker.stop())
     await worker.start()
     this.#parts = this.#share(new Positions(checkpoints), floors, worker)
     const pulse = setInterval(() => this.#pulse(false), PULSE_MS)
@@ -133,12 +146,19 @@ export class Host<Room, User> implements Service {
     this.#ends.push(
       () => clearInterval(pulse),
       () => clearInterval(sweep),
-      () => floors.stop(),
       nats.onGap(() => this.#pulse(true)),
       nats.subscribe(hostSubject(this.incarnation), (message) => this.#intake.onMessage(message)),
     )
     this.#trimmer.start()
     await this.placement.start(signal)
+  }
+
+  async #end(): Promise<void> {
+    this.#stopAll()
+    this.#outbound.flush()
+    await this.#trimmer.stop()
+    for (const end of this.#ends.splice(0)) await end()
+    this.#appends.close()
   }
 
   #share(positions: Positions, floors: HistoryFloors, worker: WorkerLease): Parts<Room, User> {
@@ -267,6 +287,7 @@ export class Host<Room, User> implements Service {
         .catch((err: unknown) => {
           if (!life.signal.aborted) this.#options.log.error({ p, err }, 'partition.start_failed')
           life.abort(err)
+          this.#stop(p)
           this.placement.failed(p)
         })
         .finally(() => {
@@ -317,30 +338,26 @@ export class Host<Room, User> implements Service {
     this.#outbound.flush()
   }
 
-  /** Contracts L, drain: nothing new, everything accepted committed and stored, then the log says so. */
+  /** Gives a partition up, or keeps it when it can not be drained in time. */
   async #resign(p: number, successor: Incarnation | undefined, deadline: number): Promise<void> {
     const owned = this.#owned.get(p)
     if (owned === undefined) return
-    const { partition, fold } = owned
-    const { clock } = this.#options
-    partition.drain()
-    while (!(partition.drained && fold.drained) && clock.monotonic() < deadline) {
-      if (this.#owned.get(p) !== owned) return
-      partition.pulse(false)
-      await pause(5)
+    const { clock, log } = this.#options
+    try {
+      const outcome = await handOver(owned, successor, clock, deadline)
+      if (outcome === 'kept' || this.#owned.get(p) !== owned) return
+      const left = Math.max(1, Math.ceil(deadline - clock.monotonic()))
+      const { epoch } = owned.partition
+      if (outcome === 'undecided') this.placement.failed(p)
+      else await this.placement.handed(p, epoch, successor, AbortSignal.timeout(left))
+    } catch (err) {
+      log.error({ p, err }, 'partition.resign_failed')
     }
-    if (!partition.drained) return
-    fold.hurry = true
-    await fold.save()
-    partition.handover(successor ?? '')
-    while (!partition.settled && clock.monotonic() < deadline) await pause(2)
-    if (partition.settled && this.#owned.get(p) === owned) {
-      await this.placement.handed(p, partition.epoch, successor)
-    }
-    this.#stop(p)
+    if (this.#owned.get(p) === owned) this.#stop(p)
   }
 
   #stopAll(): void {
+    this.#claims.length = 0
     for (const life of this.#starting.values()) life.abort(new Error('the host has stopped'))
     for (const p of this.serving) this.#stop(p)
   }
@@ -348,18 +365,15 @@ export class Host<Room, User> implements Service {
   async drain(deadline: number): Promise<void> {
     const left = Math.ceil(Math.max(100, deadline - this.#options.clock.monotonic()))
     this.#claims.length = 0
-    for (const life of this.#starting.values()) life.abort(new Error('the host drains'))
+    for (const [p, life] of this.#starting) {
+      if (!this.#owned.has(p)) life.abort(new Error('the host drains'))
+    }
     await this.placement.drain(AbortSignal.timeout(left)).catch(() => undefined)
     await Promise.all(
       this.serving.map((p) => this.#resign(p, this.placement.successorOf(p), deadline)),
     )
     await this.placement.leave(AbortSignal.timeout(500)).catch(() => undefined)
-    this.#stopAll()
-    this.#outbound.flush()
-    await this.#trimmer.stop()
-    await this.#parts.worker.stop()
-    for (const end of this.#ends.splice(0)) end()
-    this.#appends.close()
+    await this.#end()
   }
 }
 

@@ -98,8 +98,10 @@ export const openOwned = async <Room, User>(
   )
   await takeInbox(start, fold, epoch, signal)
   // L10: the former owner may be answering until then.
-  const wait = quietUntil - clock.monotonic()
-  if (wait > 0) await pause(wait, undefined, { signal })
+  while (clock.monotonic() < quietUntil) {
+    await pause(Math.min(quietUntil - clock.monotonic(), QUIET_STEP_MS), undefined, { signal })
+  }
+  signal.throwIfAborted()
   options.log.info({ p, epoch, rooms: chain.rooms.size }, 'partition.serving')
   return { partition, fold, sessions, queues, life, unsubscribe: parts.listen(p) }
 }
@@ -149,6 +151,8 @@ const queuesOf = <Room, User>(parts: Parts<Room, User>, p: number) => {
   })
 }
 
+/** The quiet time is one of the given clock, not of timers. */
+const QUIET_STEP_MS = 50
 /** JetStream's err_code when a stream takes no more. */
 const STREAM_FULL = 10077
 
@@ -186,7 +190,9 @@ const partitionContext = <Room, User>(parts: Parts<Room, User>): PartitionContex
       counts.doubts++
       log.debug({ p, code, text }, 'log.doubt')
       // Even epochs and ticks do not go in any more: what others no longer need makes room (contracts L0).
-      if (code === STREAM_FULL) void parts.trimmer.makeRoom(p)
+      if (code === STREAM_FULL) {
+        parts.trimmer.makeRoom(p).catch((err: unknown) => log.warn({ p, err }, 'trim.failed'))
+      }
     },
     committed: (_p, records, bytes) => {
       counts.batches++

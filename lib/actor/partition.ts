@@ -314,10 +314,21 @@ export class Partition<State> {
     )
   }
 
+  /** Not ours any more. */
+  get stopped(): boolean {
+    return this.#stopped
+  }
+
   /** Everything from now on is answered `moved`, but what was accepted goes on to be committed, and soon. */
   drain(): void {
     this.#refuseNew = true
     this.#checkpointer.hurry = true
+  }
+
+  /** It could not be drained: everything is served as before. */
+  resume(): void {
+    this.#refuseNew = false
+    this.#checkpointer.hurry = false
   }
 
   /** Appends the record that tells a successor that nothing of ours follows (contracts L, drain). */
