@@ -1,5 +1,8 @@
-/** README.md promises that its session and its example work when pasted: here they are, against a real `parley up`. */
-import { type ChildProcess, spawn } from 'node:child_process'
+/**
+ * README.md promises that its session and its example work when pasted, and that a client was written in another
+ * language: here they are, against a real `parley up`.
+ */
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -80,7 +83,9 @@ t.test('README.md works when pasted', async (t) => {
   const { server, folder } = await up(t)
   const own = { PARLEY_SERVER: server, PARLEY_HOME: join(folder, 'home') }
 
-  const session = blockOf('Chat', 'sh')
+  // The start of npx takes longer than what it starts; once, further down, it is the real one.
+  const npx = `npx() { "${process.execPath}" "cmd/$1.mjs" "\${@:2}"; }\n`
+  const session = npx + blockOf('Chat', 'sh')
   const { code, out, err } = await run('bash', ['-euo', 'pipefail'], own, session)
   t.equal(code, 0, err)
   const shown = blockOf('Chat', 'text')
@@ -108,4 +113,19 @@ t.test('README.md works when pasted', async (t) => {
     [1, 0],
     'bob has the message of the example, newest first, and has read the session',
   )
+
+  const noPython = spawnSync('python3', ['--version']).status === 0 ? false : 'there is no python3'
+  await t.test('the client in Python', { skip: noPython }, async (t) => {
+    const python = (...args: string[]) => {
+      const state = ['--api', server, '--state', join(folder, 'python.json')]
+      const account = ['ann', 'correct horse']
+      return run('python3', ['docs/examples/client.py', ...state, ...account, ...args], own)
+    }
+    t.match(await python('send', 'bob', 'Hello from 🐍'), { code: 0 })
+    const tail = await python('tail', 'bob', '1')
+    t.equal(tail.code, 0, tail.err)
+    const history = ['cmd/parley.mjs', '--profile', 'bob', 'history', '@ann', '--limit', '1']
+    const told = await run(process.execPath, history, own)
+    t.equal(clocks(told.out), '00:00:00 ann: Hello from 🐍\n')
+  })
 })
