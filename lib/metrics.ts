@@ -2,7 +2,9 @@
  * Everything that Parley measures, as one table from which docs/OPERATIONS.md is made. A label takes its values from a
  * table, never from ids: the number of series is known before the first user comes.
  */
+
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client'
+import { CLOSE, type CloseReason } from './errors.ts'
 
 /** The projections that there are: a label's values, and their names in KV and consumers. */
 export const PROJECTIONS = ['history'] as const
@@ -16,6 +18,10 @@ type Declaration = {
   /** Of a histogram: upper bounds, in the unit that the name ends in. */
   readonly buckets?: readonly number[]
 }
+
+export const DELIVERY_WAYS = ['handle', 'subject'] as const
+export const DIRECTIONS = ['in', 'out'] as const
+export const CLOSE_REASONS = Object.keys(CLOSE) as CloseReason[]
 
 const projection = { projection: PROJECTIONS }
 
@@ -55,6 +61,136 @@ export const METRICS = {
     kind: 'counter',
     help: 'Log positions that were gone from the stream before a projection had stored them; should be 0',
     labels: projection,
+  },
+  parley_host_partitions: {
+    kind: 'gauge',
+    help: 'Partitions that this host serves',
+    labels: {},
+  },
+  parley_host_rooms: {
+    kind: 'gauge',
+    help: 'Rooms that are in memory',
+    labels: {},
+  },
+  parley_host_users: {
+    kind: 'gauge',
+    help: 'Users whose actors are in memory',
+    labels: {},
+  },
+  parley_host_commands_total: {
+    kind: 'counter',
+    help: 'Commands for rooms that came, resent ones counted again',
+    labels: {},
+  },
+  parley_host_batches_total: {
+    kind: 'counter',
+    help: 'Batches committed to the log',
+    labels: {},
+  },
+  parley_host_records_total: {
+    kind: 'counter',
+    help: 'Records committed to the log',
+    labels: {},
+  },
+  parley_host_log_bytes_total: {
+    kind: 'counter',
+    help: 'Bytes of the batches committed to the log',
+    labels: {},
+  },
+  parley_host_doubts_total: {
+    kind: 'counter',
+    help: 'Attempts to append to the log that failed for now and were repeated',
+    labels: {},
+  },
+  parley_host_pointers_waiting: {
+    kind: 'gauge',
+    help: 'Pointers that JetStream does not have yet',
+    labels: {},
+  },
+  parley_host_deliveries_total: {
+    kind: 'counter',
+    help: 'Frames for sessions: by session handle, or by subject for users without a route',
+    labels: { way: DELIVERY_WAYS },
+  },
+  parley_gateway_sessions: {
+    kind: 'gauge',
+    help: 'Connections, admitted or not yet',
+    labels: {},
+  },
+  parley_gateway_users: {
+    kind: 'gauge',
+    help: 'Users with a session here',
+    labels: {},
+  },
+  parley_gateway_outstanding: {
+    kind: 'gauge',
+    help: 'Commands without an answer',
+    labels: {},
+  },
+  parley_gateway_queues: {
+    kind: 'gauge',
+    help: 'Sessions with a durable queue',
+    labels: {},
+  },
+  parley_gateway_messages_total: {
+    kind: 'counter',
+    help: 'WebSocket messages of clients',
+    labels: { direction: DIRECTIONS },
+  },
+  parley_gateway_bytes_total: {
+    kind: 'counter',
+    help: 'Bytes of WebSocket messages',
+    labels: { direction: DIRECTIONS },
+  },
+  parley_gateway_frames_out_total: {
+    kind: 'counter',
+    help: 'Frames written to clients',
+    labels: {},
+  },
+  parley_gateway_frames_dropped_total: {
+    kind: 'counter',
+    help: 'Droppable frames left out for slow readers',
+    labels: {},
+  },
+  parley_gateway_envelopes_total: {
+    kind: 'counter',
+    help: 'Envelopes to and from hosts',
+    labels: { direction: DIRECTIONS },
+  },
+  parley_gateway_resends_total: {
+    kind: 'counter',
+    help: 'Commands that were sent again',
+    labels: {},
+  },
+  parley_gateway_given_up_total: {
+    kind: 'counter',
+    help: 'Commands given up without an answer; should be 0',
+    labels: {},
+  },
+  parley_gateway_moved_total: {
+    kind: 'counter',
+    help: 'Times that a partition was held because it is served elsewhere',
+    labels: {},
+  },
+  parley_gateway_timeouts_total: {
+    kind: 'counter',
+    help: 'Times that a partition was silent for too long',
+    labels: {},
+  },
+  parley_gateway_lost_handles_total: {
+    kind: 'counter',
+    help: 'Frames of hosts for sessions that were gone',
+    labels: {},
+  },
+  parley_gateway_turned_away_total: {
+    kind: 'counter',
+    help: 'Connections that were not let in',
+    labels: {},
+  },
+  parley_gateway_closes_total: {
+    kind: 'counter',
+    help: 'Sessions ended by the gateway',
+    labels: { reason: CLOSE_REASONS },
   },
 } as const satisfies Record<string, Declaration>
 

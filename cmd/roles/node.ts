@@ -11,6 +11,7 @@ import { createNodeGateway } from './gateway.ts'
 import { createHost } from './host.ts'
 import { provisionStreams, startServers } from './nats.ts'
 import { createProjector } from './projector.ts'
+import { gatewaySampler, hostSampler } from './samplers.ts'
 import { openActorStores, openDirectory } from './stores.ts'
 import { openNodeTokens } from './tokens.ts'
 
@@ -65,7 +66,8 @@ export const openNode = async (config: Config, log: Log, withGateway: boolean): 
       },
     }
     // The gateway before the API: sessions resume as soon as rooms are served, whatever the directory takes.
-    const parts = [rest, projector, host, ...(gateway === undefined ? [] : [gateway]), api]
+    const edges = gateway === undefined ? [] : [gateway, gatewaySampler(gateway, metrics)]
+    const parts = [rest, projector, host, hostSampler(host, metrics), ...edges, api]
     const service = serviceGroup(parts, { name: 'node', log, clock: systemClock })
     return { service, natsUrls: servers.urls, apiUrl: () => api.url, gateway, ready }
   } catch (error) {

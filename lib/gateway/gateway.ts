@@ -5,15 +5,16 @@
 import type { Nats, Unsubscribe } from '../bus/bus.ts'
 import type { Owner } from '../bus/cluster.ts'
 import type { Clock } from '../clock.ts'
-import { CLOSE, type CloseReason, type Refusal, refuse } from '../errors.ts'
-import { type GatewayId, newGatewayId, type RoomId } from '../ids.ts'
+import { CLOSE, type CloseReason, type Refusal } from '../errors.ts'
+import { type GatewayId, newGatewayId } from '../ids.ts'
 import type { Log } from '../log.ts'
 import { encodeFrame } from '../protocol/codec.ts'
 import { LIMITS } from '../protocol/frames.ts'
-import { encodeUserCommand, type UserCommand } from '../protocol/user-commands.ts'
+import { encodeUserCommand } from '../protocol/user-commands.ts'
 import type { Service } from '../service.ts'
 import { gatewaySubject } from '../subjects.ts'
 import { Admission } from './admission.ts'
+import { Commands } from './commands.ts'
 import type { GatewayConfig } from './config.ts'
 import { Delivery } from './delivery.ts'
 import { Door } from './door.ts'
@@ -25,7 +26,7 @@ import { Live } from './live.ts'
 import { Outgoing } from './outgoing.ts'
 import { watchOwners } from './owners.ts'
 import { PartitionCache } from './partitions.ts'
-import { PURPOSE, TARGET } from './pending.ts'
+import { PURPOSE } from './pending.ts'
 import type { QueueConsumer } from './queue-feed.ts'
 import { QueueFeeds } from './queue-feeds.ts'
 import { errorFrame } from './refusals.ts'
@@ -86,6 +87,7 @@ class GatewayService implements Gateway {
   readonly #replies: Replies
   readonly #rounds: Rounds
   readonly #partitions: PartitionCache
+  readonly #commands: Commands
   readonly #queues: QueueFeeds | undefined
   readonly #closes: Partial<Record<CloseReason, number>> = {}
   #stops: Unsubscribe[] = []
@@ -128,13 +130,20 @@ class GatewayService implements Gateway {
       },
     })
     const { queueConsumer } = deps
+    this.#commands = new Commands({
+      router: this.#router,
+      partitions: this.#partitions,
+      clock,
+      queues: queueConsumer !== undefined,
+      refuse: this.#refuse,
+    })
     this.#queues =
       queueConsumer &&
       new QueueFeeds({
         streams: nats.streams,
         consumer: queueConsumer,
         push: (session, frame) => this.#delivery.push(session, frame),
-        fetch: this.#fetch,
+        fetch: this.#commands.fetch,
         failed: ({ user, device }, err) =>
           deps.log.warn({ user, device, err }, 'queue.interrupted'),
       })
@@ -157,9 +166,9 @@ class GatewayService implements Gateway {
         clock,
         admission: this.#admission,
         delivery: this.#delivery,
-        toRoom: this.#toRoom,
-        toUser: this.#toUser,
-        toQueue: this.#toQueue,
+        toRoom: this.#commands.toRoom,
+        toUser: this.#commands.toUser,
+        toQueue: this.#commands.toQueue,
         queueAck: (session, n) => this.#queues?.ack(session, n) === true,
         refuse: this.#refuse,
         end: this.#end,
@@ -292,6 +301,7 @@ class GatewayService implements Gateway {
     return {
       sessions: this.#hub.count,
       users: this.#live.users,
+      queues: this.#queues?.count ?? 0,
       outstanding: pending.count,
       ...this.#inbound.stats,
       ...this.#delivery.stats,
@@ -334,45 +344,6 @@ class GatewayService implements Gateway {
     const now = this.#deps.clock.monotonic()
     this.#router.gap(now)
     this.#rounds.announceAll(now)
-  }
-
-  #toRoom = (session: Session, room: RoomId, req: number, frame: Uint8Array): void => {
-    const p = this.#partitions.of(room)
-    const now = session.heard
-    const refusal = this.#router.submit(session, p, TARGET.room, PURPOSE.reply, req, frame, now)
-    if (refusal !== undefined) this.#refuse(session, req, refusal)
-  }
-
-  #toUser = (session: Session, req: number, command: UserCommand): void =>
-    this.#toActor(session, req, command, PURPOSE.reply)
-
-  #toQueue = (session: Session, req: number, on: boolean): void => {
-    if (this.#queues === undefined) {
-      this.#refuse(session, req, refuse('limit', 'No durable queues here: use cursor sync.'))
-      return
-    }
-    const purpose = on ? PURPOSE.queueOn : PURPOSE.queueOff
-    this.#toActor(session, req, { name: 'queue', req, on }, purpose)
-  }
-
-  #toActor(session: Session, req: number, command: UserCommand, purpose: number): void {
-    const p = session.partition
-    const frame = encodeUserCommand(command)
-    const now = session.heard
-    const refusal = this.#router.submit(session, p, TARGET.user, purpose, req, frame, now)
-    if (refusal !== undefined) this.#refuse(session, req, refusal)
-  }
-
-  /** For a durable queue: as if its device had asked. */
-  #fetch = (
-    session: Session,
-    ticket: number,
-    room: RoomId,
-    frame: Uint8Array,
-  ): Refusal | undefined => {
-    const p = this.#partitions.of(room)
-    const now = this.#deps.clock.monotonic()
-    return this.#router.submit(session, p, TARGET.room, PURPOSE.events, ticket, frame, now)
   }
 
   #refuse = (session: Session, req: number, refusal: Refusal): void => {

@@ -59,7 +59,7 @@ export class Inbound {
       const at = reader.at
       const { length, type } = readHead(reader)
       if (isSend(type)) {
-        const { room, req, textBytes } = readSend(reader, bytes, length)
+        const { room, req, textBytes } = readSend(reader, undefined, length)
         if (session.state !== 'open') this.#early(session)
         else if (this.#allowed(session, req)) {
           sendBytes(this.#context, session, room, req, textBytes, reader.span(at, reader.at))

@@ -4,6 +4,8 @@ import type { CloseReason } from '../errors.ts'
 export type GatewayStats = {
   readonly sessions: number
   readonly users: number
+  /** Sessions with a durable queue. */
+  readonly queues: number
   /** Commands without an answer. */
   readonly outstanding: number
   /** WebSocket messages and bytes that came. */
