@@ -180,7 +180,7 @@ const pointers = (keys: number): Promise<Figure> =>
     const rooms = Array.from({ length: 10 }, newGroupId)
     const rows = people.flatMap((user) => rooms.map((key) => ({ user, key })))
     const value = Buffer.from(text(150))
-    const times = 10 * keys
+    const times = 4 * keys
     const save = async (rounds: number, position: number) => {
       for (let round = 0; round < rounds; round++) {
         for (let at = 0; at < keys; at += 1000) {

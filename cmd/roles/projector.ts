@@ -19,6 +19,9 @@ export const createProjector = async (
   log: Log,
   metrics: Metrics,
 ): Promise<Service> => {
+  // Before the connection: nobody would close that if they failed.
+  const cluster = await nats.bucket('cluster')
+  const checkpoints = await nats.bucket('checkpoints')
   const records = await connectRecords({ servers: urls, name: 'parley projector' })
   const sources = Array.from({ length: shape.streams }, (_, k) => {
     const { stream, config } = projectionConsumer(shape, k, 'history')
@@ -27,8 +30,8 @@ export const createProjector = async (
   const runner = projectionRunner({
     projection: historyProjection(history),
     sources,
-    cluster: await nats.bucket('cluster'),
-    checkpoints: await nats.bucket('checkpoints'),
+    cluster,
+    checkpoints,
     log,
     metrics,
     clock: systemClock,

@@ -22,6 +22,8 @@ export type StreamRecord = {
 
 /** Every failure is a ParleyError `unavailable`; the cure is to `open` again at the position after the last one stored. */
 export interface RecordSource {
+  /** `next` never answers more records than this. */
+  readonly portion: number
   /**
    * Goes to `position`, wherever the consumer was. Answers the first and last positions that the stream has (first =
    * last + 1 when it is empty); fails when the stream ends before `position` − 1, for then it is not the stream that
@@ -135,6 +137,10 @@ class JetStreamRecords implements RecordSource {
     this.#fail('it is not open')
     // Ends with the connection.
     void this.#watch()
+  }
+
+  get portion(): number {
+    return this.#limits.records
   }
 
   async open(position: number): Promise<{ first: number; last: number }> {

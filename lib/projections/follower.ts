@@ -112,7 +112,7 @@ export class Follower<Row> {
       source.ack()
       this.#backoffMs = BACKOFF_MIN_MS
       // Readers see what is not stored yet (their room's host merges it), so a few larger writes beat many small ones.
-      if (records.length < FULL)
+      if (records.length < Math.min(FULL, source.portion))
         await delay(PACE_MS, undefined, { signal: stop }).catch(() => undefined)
     }
     this.#tell()

@@ -1,12 +1,5 @@
 import t from 'tap'
-import {
-  BATCH_BYTES,
-  Committer,
-  QUEUE_BYTES,
-  REMEMBERED,
-  type Rows,
-  type Write,
-} from './committer.ts'
+import { BATCH_BYTES, Committer, QUEUE_BYTES, type Rows, type Write } from './committer.ts'
 import { stamped, stampOf } from './keys.ts'
 
 /** Rows in memory whose batches wait for the test. */
@@ -172,9 +165,8 @@ t.test('after a failed write the position is read again', async (t) => {
 
 t.test('more positions than are remembered are kept right', async (t) => {
   const rows = new HeldRows()
-  const committer = new Committer(rows)
-  const all = (position: number) =>
-    Array.from({ length: REMEMBERED + 10 }, (_, n) => raise(`k${n}`, position))
+  const committer = new Committer(rows, 3)
+  const all = (position: number) => Array.from({ length: 10 }, (_, n) => raise(`k${n}`, position))
   const written = committer.commit(all(2))
   await rows.arrived()
   rows.settle()

@@ -19,8 +19,8 @@ export type Write = {
   readonly value: Uint8Array
 }
 
-/** Keys whose stored position is remembered, so that raising it need not read it first: some 200 bytes each. */
-export const REMEMBERED = 16_384
+/** Keys whose stored position is remembered, so that raising it need not read it first; some 200 bytes each. */
+export const REMEMBERED = 65_536
 
 type Put = { type: 'put'; key: Buffer; value: Uint8Array }
 
@@ -43,13 +43,14 @@ export const QUEUE_BYTES = 64 << 20
 
 export class Committer {
   readonly #rows: Rows
-  readonly #positions = new LRUCache<string, number>({ max: REMEMBERED })
+  readonly #positions: LRUCache<string, number>
   #queue: Request[] = []
   #queuedBytes = 0
   #running: Promise<void> | undefined
 
-  constructor(rows: Rows) {
+  constructor(rows: Rows, remembered = REMEMBERED) {
     this.#rows = rows
+    this.#positions = new LRUCache({ max: remembered })
   }
 
   /** Errors: `overloaded` when the queue is full, `unavailable` when the disk refused; then nothing was stored. */

@@ -50,6 +50,7 @@ export const openLevel = async (directory: string): Promise<LevelDatabase> => {
   }
   const committer = new Committer({
     getMany: (keys) => files.getMany(keys),
+    // A chained batch is a third cheaper a row, but what it holds is freed by the garbage collector only: hundreds of MB.
     batch: (puts) => files.batch(puts, { sync: true }),
   })
   let holds = 0
