@@ -48,6 +48,7 @@ export type Taken =
 
 const RETRY_MAX_MS = 1000
 const ALARM_TRIES = 20
+const ALARM_MS = 10_000
 /** An epoch of no owner: proven dead only where nobody else can be alive. */
 const NOBODY = -1
 /** JetStream's err_code of a full stream. */
@@ -107,6 +108,7 @@ const readChain = async (
   epoch: number,
   signal: AbortSignal,
 ): Promise<Yielded | { kind: 'chain'; chain: Chain; checkpoint: number }> => {
+  let alarmedAt = context.clock.monotonic()
   for (let tries = 1; ; tries++) {
     signal.throwIfAborted()
     try {
@@ -121,7 +123,11 @@ const readChain = async (
       return { kind: 'chain', chain: builder.finish(), checkpoint }
     } catch (error) {
       if (error instanceof Superseded) return { kind: 'yield', view: error.view }
-      if (tries % ALARM_TRIES === 0) context.alarm(p, `the log can not be read: ${String(error)}`)
+      const now = context.clock.monotonic()
+      if (now - alarmedAt >= ALARM_MS) {
+        alarmedAt = now
+        context.alarm(p, `the log can not be read: ${String(error)}`)
+      }
     }
     await pause(Math.min(10 * 2 ** tries, RETRY_MAX_MS), undefined, { signal })
   }

@@ -24,7 +24,13 @@ export type LogOwner = {
   close(): void
 }
 
-export const logOwner = (nats: Nats, p: number, epoch: number, clock: Clock): LogOwner => {
+export const logOwner = (
+  nats: Nats,
+  p: number,
+  epoch: number,
+  clock: Clock,
+  view = 1,
+): LogOwner => {
   const committed: number[] = []
   const doubts: number[] = []
   let fencedBy: number | undefined
@@ -80,7 +86,7 @@ export const logOwner = (nats: Nats, p: number, epoch: number, clock: Clock): Lo
       return damage
     },
     commit: (records = [{ kind: 'tick' }]) => {
-      const batch: Batch = { epoch, number: ++number, prev: writer.last, view: 1, records }
+      const batch: Batch = { epoch, number: ++number, prev: writer.last, view, records }
       return new Promise((resolve) => {
         decided = resolve
         writer.commit(number, encodeBatch(batch))
