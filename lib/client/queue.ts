@@ -1,6 +1,6 @@
 /**
  * The durable queue of a device that lets the server keep its place (contracts I5). Entries come at least once, numbered
- * per device; what is known of their stamps is dropped, a gap means that entries were purged, and `sync` tells what.
+ * per device; numbers that are known are dropped, a gap means that entries were purged, and `sync` tells what.
  *
  * Q1 An entry is acknowledged once it is stored; `sync` closes a gap before anything after it is.
  */
@@ -59,7 +59,7 @@ export class Queue {
   async queued(frame: Frame<'queued'>): Promise<void> {
     const { cache, pushed, live, sync } = this.#ports
     const { place, cursor } = cache.saved
-    if (place !== undefined && frame.n <= place.n && !frame.reset) {
+    if (place !== undefined && frame.n <= place.n) {
       this.#ack()
       return
     }
@@ -69,17 +69,15 @@ export class Queue {
       sync()
     }
     const stamp = Math.max(frame.stamp, place?.stamp ?? 0)
-    if (frame.stamp > (place?.stamp ?? 0)) {
-      if (frame.pointer !== null) pushed(frame.pointer)
-      for (const bytes of frame.events) {
-        for (const event of readFrames(bytes)) {
-          const entry = entryOf(event)
-          if (entry !== undefined) live(entry)
-        }
+    if (frame.pointer !== null) pushed(frame.pointer)
+    for (const bytes of frame.events) {
+      for (const event of readFrames(bytes)) {
+        const entry = entryOf(event)
+        if (entry !== undefined) live(entry)
       }
     }
     const changes: Change[] = [{ op: 'place', place: { n: frame.n, stamp } }]
-    // Entries come in the order of their stamps: all up to this one was told. In a gap only `sync` knows.
+    // With an entry the device was told everything up to its stamp. In a gap only `sync` knows.
     if (!this.#gap && place !== undefined && cursor !== null && stamp > cursor.position) {
       changes.push({ op: 'cursor', cursor: { ...cursor, position: stamp } })
     }

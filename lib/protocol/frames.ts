@@ -301,8 +301,8 @@ export const FRAMES = {
     class: 'durable',
     doc: 'The next entry of the durable queue, with its events. A gap in `n`, or `reset`, means: `sync` from your cursor.',
     fields: {
-      n: uint('1, 2, 3 … per device'),
-      stamp: uint('Inbox position; drop stamps up to the highest seen'),
+      n: uint('1, 2, 3 … per device; drop numbers up to the highest seen'),
+      stamp: uint('Inbox position: with this entry everything up to it was told; it never falls'),
       reset: bool('Entries were purged'),
       pointer: nullable(POINTER),
       events: list('`event` and `skip` frames', raw('A frame'), LIMITS.pageEvents),
