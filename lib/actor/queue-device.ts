@@ -68,8 +68,8 @@ export class QueueDevice {
   readonly #signal: AbortSignal
   /** As it is to be stored. */
   #row: DeviceRow
-  /** The row as it stands in the store. */
-  #stored: DeviceRow | undefined
+  /** The row as it stands in the store; of a device that had no queue yet, nothing needs to. */
+  #stored: DeviceRow
   /** Last number given, and inbox position of its pointer. */
   #n: number
   #position: number
@@ -92,8 +92,8 @@ export class QueueDevice {
     this.device = device
     this.#epoch = epoch
     this.#signal = signal
-    this.#stored = row
     this.#row = row ?? { mode: 'off', rev: 0, n: 0, position: 0 }
+    this.#stored = this.#row
     this.#n = this.#row.n
     this.#position = this.#row.position
     if (this.#row.mode === 'on') void this.#countFormer()
@@ -135,7 +135,7 @@ export class QueueDevice {
   }
 
   #isStored(row: DeviceRow): void {
-    if (this.#stored === undefined || row.rev > this.#stored.rev) this.#stored = row
+    if (row.rev > this.#stored.rev) this.#stored = row
   }
 
   #change(change: Partial<DeviceRow>): void {
