@@ -28,15 +28,17 @@ const MAX_PLACES = 200_000
 export class Places {
   readonly #places = new Map<string, number>()
   readonly #partitions: number
+  readonly #bound: number
 
-  constructor(partitions: number) {
+  constructor(partitions: number, bound = MAX_PLACES) {
     this.#partitions = partitions
+    this.#bound = bound
   }
 
   of(id: ActorId): number {
     let p = this.#places.get(id)
     if (p === undefined) {
-      if (this.#places.size >= MAX_PLACES) this.#places.clear()
+      if (this.#places.size >= this.#bound) this.#places.clear()
       p = partitionOf(id, this.#partitions)
       this.#places.set(id, p)
     }

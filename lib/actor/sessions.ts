@@ -22,7 +22,7 @@ const LOST_MS = 4 * BEAT_MS
 /** While a session is younger, hosts may not know of it and its pointers are pushed as they come (contracts R3). */
 const YOUNG_MS = LEASE_MS + 250 + 2000
 /** A hello whose account record has not come by yet waits this long. */
-const ACCOUNT_MS = 2000
+const ACCOUNT_MS = 1500
 /** Hellos that may wait for account records. */
 const MAX_LATE = 10_000
 
@@ -62,7 +62,8 @@ export class Sessions<State> {
   readonly #queues: DeviceQueues | undefined
   /** When this host began to serve, monotonic ms. */
   #since: number | undefined
-  #late: LateHello[] = []
+  /** By session: a hello that is sent again waits no longer for it. */
+  readonly #late = new Map<string, LateHello>()
 
   /** `stream` is the incarnation of the inbox's stream. */
   constructor(
@@ -123,7 +124,7 @@ export class Sessions<State> {
     if (admitted !== 'admitted') {
       const waits = admitted.refused === 'unavailable' && monotonic() < until
       // The record follows its PubAck within milliseconds.
-      if (waits && this.#late.length < MAX_LATE) this.#late.push(late)
+      if (waits && this.#late.size < MAX_LATE) this.#wait(late)
       else this.#refuse(origin, command.req, admitted)
       return
     }
@@ -134,6 +135,13 @@ export class Sessions<State> {
     const rest = writeChanges(new Writer(1024), changes).take()
     const frame = encodeAdmitted({ lineage, queue, rest })
     this.#final(origin, frame, command.req)
+  }
+
+  #wait(late: LateHello): void {
+    const { gateway, handle } = late.origin
+    const key = `${gateway}/${handle}`
+    const until = Math.min(late.until, this.#late.get(key)?.until ?? late.until)
+    this.#late.set(key, { ...late, until })
   }
 
   async #queue(
@@ -273,12 +281,12 @@ export class Sessions<State> {
         } else if (now - session.openedAt < YOUNG_MS) this.#push(user, session)
       }
     }
-    if (this.#late.length > 0) this.#retryLate()
+    if (this.#late.size > 0) this.#retryLate()
   }
 
   #retryLate(): void {
-    const waiting = this.#late
-    this.#late = []
+    const waiting = [...this.#late.values()]
+    this.#late.clear()
     for (const late of waiting) {
       const { origin, command } = late
       this.#with(origin, command.req, (user) => this.#hello(user, late))
@@ -306,7 +314,7 @@ export class Sessions<State> {
   /** Every 100 ms or so, from when this host serves. */
   pulse(now: number): void {
     this.#since ??= now
-    if (this.#late.length > 0) this.#retryLate()
+    if (this.#late.size > 0) this.#retryLate()
   }
 
   /** Drops sessions whose gateway has fallen silent. */

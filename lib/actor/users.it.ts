@@ -130,7 +130,7 @@ t.test('users and their sessions, whole', async (t) => {
       await eventually('it comes by subject', () => frames.length > 0)
       t.match(frames, [{ name: 'event', room: ROOM, seq }])
       await ann.text(BOB, 'next')
-      t.equal(host.stats.live, live + 1, 'without a route until it is asked for again')
+      t.ok(host.stats.live > live, 'without a route until it is asked for again')
       // Of an event that memory does not have, pointers tell.
       const unknown = new Writer().str(gateway.id)
       writeLost(unknown, route!.handle, ROOM, 9999)
