@@ -1,7 +1,7 @@
 /** The commands of a person who chats, on the client of lib/client. */
 import type { Command } from 'commander'
 import { registerAccount } from './account.ts'
-import { withGlobals } from './command.ts'
+import { usageExits, withGlobals } from './command.ts'
 import { EXIT } from './exit-codes.ts'
 import { registerRead } from './read.ts'
 import { registerRooms } from './rooms.ts'
@@ -11,7 +11,7 @@ const exits = Object.values(EXIT).map(({ code, doc }) => `  ${String(code).padSt
 
 /** Adds them, and the global options, which stand before a command or after one of these. */
 export const registerChat = (program: Command): void => {
-  withGlobals(program.enablePositionalOptions())
+  withGlobals(usageExits(program.enablePositionalOptions()))
   registerAccount(program)
   registerRooms(program)
   registerSend(program)

@@ -26,21 +26,25 @@ export const withGlobals = (command: Command): Command => {
   return command
 }
 
+/** A call that is no valid one ends with the code for that. */
+export const usageExits = (command: Command): Command =>
+  command.exitOverride(({ exitCode }) =>
+    process.exit(exitCode === 0 ? EXIT.ok.code : EXIT.usage.code),
+  )
+
 /** Gives `command` its action, its global options and its exit codes. */
 export const runs = <Options>(command: Command, action: Action<Options>): void => {
-  withGlobals(command)
-    .exitOverride(({ exitCode }) => process.exit(exitCode === 0 ? EXIT.ok.code : EXIT.usage.code))
-    .action(async (...given: unknown[]) => {
-      const self = given.at(-1) as Command
-      const before = self.parent?.opts() ?? {}
-      const { profile, server, json, ...options } = self.opts()
-      const globals: Globals = {
-        profile: profile ?? before.profile,
-        server: server ?? before.server,
-        json: json === true || before.json === true,
-      }
-      process.exitCode = await perform(action, globals, self.args, options as Options)
-    })
+  withGlobals(usageExits(command)).action(async (...given: unknown[]) => {
+    const self = given.at(-1) as Command
+    const before = self.parent?.opts() ?? {}
+    const { profile, server, json, ...options } = self.opts()
+    const globals: Globals = {
+      profile: profile ?? before.profile,
+      server: server ?? before.server,
+      json: json === true || before.json === true,
+    }
+    process.exitCode = await perform(action, globals, self.args, options as Options)
+  })
 }
 
 const perform = async <Options>(
@@ -64,6 +68,8 @@ const perform = async <Options>(
     return EXIT[exit].code
   } finally {
     for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.off(signal, onSignal)
+    // A pipe that nobody ends would keep a process that is done.
+    process.stdin.destroy()
   }
 }
 

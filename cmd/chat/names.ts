@@ -1,11 +1,13 @@
 /** Handles of users, asked for once each. */
-import type { Client, UserId } from '../../lib/client/index.ts'
+import type { Person, UserId } from '../../lib/client/index.ts'
+
+type Directory = { people(users: readonly UserId[]): Promise<Person[]> }
 
 export class Names {
-  readonly #client: Client
+  readonly #client: Directory
   readonly #handles = new Map<UserId, string>()
 
-  constructor(client: Client) {
+  constructor(client: Directory) {
     this.#client = client
   }
 

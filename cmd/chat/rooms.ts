@@ -32,6 +32,7 @@ export const registerRooms = (program: Command): void => {
     create,
     async (rim, globals, [title = '', ...handles], options) => {
       await withDevice(globals, rim, { follow: 'opened' }, async (client) => {
+        await client.held({ signal: rim.signal })
         await connect(client, rim)
         const members = handles.map((handle) => `@${handle.replace(/^@/, '')}` as const)
         const openHistory = options.openHistory === true

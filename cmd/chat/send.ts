@@ -22,6 +22,8 @@ export const registerSend = (program: Command): void => {
     .argument('[text]', 'the message; `-`, or nothing, reads standard input')
   runs(send, async (rim, globals, [where = '', text = '-']) => {
     await withDevice(globals, rim, { follow: 'opened' }, async (client) => {
+      // Connected only then: the server knows one outbox of a device.
+      await client.held({ signal: rim.signal })
       await connect(client, rim, PATIENCE)
       if (client.pending > 0)
         rim.note(`parley: sending ${client.pending} messages left from before.`)

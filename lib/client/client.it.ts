@@ -20,12 +20,14 @@ import type { Settled } from './outbox.ts'
 const behaviors = { room: createRoomBehavior({ members: 256 }), user: userBehavior }
 const DELIVERIES = ['cursor', 'queue'] as const
 const BACKOFF = { base: 50, cap: 500 }
+/** These tests are not about the rates. */
+const FAST = { frameRate: 1e5, frameBurst: 1e5, byteRate: 1e8, byteBurst: 1e8 }
 
 /** Hosts and gateways on a nats-server, and the little of the API that a client needs. */
 const open = async (t: Test) => {
   const house = await startHouse(t, behaviors)
   const host = await house.host()
-  const gateways: Gateway[] = [await house.gateway()]
+  const gateways: Gateway[] = [await house.gateway(FAST)]
   let devices = 0
   const fetch: Fetch = async (url, init) => {
     const { pathname } = new URL(url)
@@ -176,7 +178,7 @@ for (const delivery of DELIVERIES) {
 
   t.test(`${delivery}: gateways drain and come: sessions move, nothing is lost`, async (t) => {
     const { house, gateways, connected } = await open(t)
-    gateways.push(await house.gateway())
+    gateways.push(await house.gateway(FAST))
     const ann = await connected('ann', { delivery })
     const ben = await connected('ben', { delivery })
     const heard = heardBy(ben)
