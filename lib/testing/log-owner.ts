@@ -144,6 +144,9 @@ export const holds = async (nats: Nats, p: number, owner: LogOwner): Promise<boo
   )
 }
 
+/** The reply token of an owner's batch, as Appends makes it. */
+const BATCH = /\.l\.\d+\.\d+\.\d+\.\d+$/
+
 /**
  * How many appends to logs repeated an earlier one. @throws Error when one had other bytes or another expectation than
  * the first of its batch (contracts L1)
@@ -151,8 +154,8 @@ export const holds = async (nats: Nats, p: number, owner: LogOwner): Promise<boo
 export const sameBytes = (wire: FaultyWire): number => {
   const first = new Map<string, { data: Uint8Array; expected: number | undefined }>()
   let again = 0
-  for (const { subject, reply, data, expected } of wire.appends) {
-    if (!subject.startsWith('log.')) continue
+  for (const { reply, data, expected } of wire.appends) {
+    if (!BATCH.test(reply)) continue
     const batch = reply.slice(0, reply.lastIndexOf('.'))
     const known = first.get(batch)
     if (known === undefined) first.set(batch, { data, expected })

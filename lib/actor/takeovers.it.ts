@@ -1,0 +1,214 @@
+import { setTimeout as pause } from 'node:timers/promises'
+import t, { type Test } from 'tap'
+import { createRoomBehavior } from '../../actors/room/room.ts'
+import type { DeviceId, RoomId, UserId } from '../ids.ts'
+import { partitionOf } from '../ids.ts'
+import { encodeFrame, readFrame } from '../protocol/codec.ts'
+import { readLive } from '../protocol/envelopes.ts'
+import { Reader } from '../protocol/reader.ts'
+import { liveSubject } from '../subjects.ts'
+import { eventually } from '../testing/eventually.ts'
+import { chance, faultyWire } from '../testing/faulty-wire.ts'
+import { Invariants, type Outbox } from '../testing/invariants.ts'
+import { sameBytes } from '../testing/log-owner.ts'
+import { seeded } from '../testing/seeded.ts'
+import { startBus } from '../testing/servers/bus.ts'
+import { tempState } from '../testing/temp-state.ts'
+import { fastClock } from '../testing/test-clock.ts'
+import { TestHost } from '../testing/test-host.ts'
+import { TestSender } from '../testing/test-sender.ts'
+import { readCommand } from './intake.ts'
+
+const PARTITIONS = 4
+const HOSTS = 3
+const CHAOS = Number(process.env.PARLEY_CHAOS ?? 0)
+const SEEDS = Array.from({ length: CHAOS > 0 ? CHAOS : 2 }, (_, i) => i + 1)
+const TAKEOVERS = CHAOS > 0 ? 60 : 9
+const users = ['uann', 'uben', 'ucat', 'udan'] as unknown as [UserId, UserId, UserId, UserId]
+const [ANN, ...OTHERS] = users
+const READER = 'ucat' as UserId
+
+const KINDS = ['silent', 'stalled', 'loud'] as const
+
+/** One host takes the partition from the other, again and again, while texts and reads go on. */
+const fight = async (t: Test, seed: number) => {
+  const random = seeded(seed)
+  const bus = await startBus(t, { partitions: PARTITIONS, streams: 1 })
+  const state = await tempState(t)
+  /** A second of the log's rules is 100 ms here. */
+  const clock = fastClock(10)
+  const behavior = createRoomBehavior()
+  const wires = await Promise.all(
+    Array.from({ length: HOSTS }, async () => faultyWire(await bus.connect())),
+  )
+  const hosts = await Promise.all(
+    wires.map((nats, worker) =>
+      TestHost.open({ nats, clock, behavior, state, partitions: PARTITIONS, worker }),
+    ),
+  )
+  t.teardown(() => {
+    for (const host of hosts) host.close()
+  })
+  const room = 'gTakeoversTakeoversT00' as RoomId
+  const p = partitionOf(room, PARTITIONS)
+  const anyHost = () => hosts[Math.floor(random() * HOSTS)]!
+  const epochOf = (host: (typeof hosts)[number]) => host.owned.get(p)?.epoch ?? 0
+  const newest = () => hosts.reduce((one, other) => (epochOf(other) > epochOf(one) ? other : one))
+  /** Where the senders go, when the test says so. */
+  let heir: (typeof hosts)[number] | undefined
+  const target = () => heir ?? (random() < 0.9 ? newest() : anyHost())
+  const invariants = new Invariants()
+  const check = invariants.room(room)
+  /** The highest sequence that anybody was acked. */
+  let acked = 0
+  const stale: string[] = []
+
+  /** What a user is told by the next answer for good; undefined when it moved, or nobody says. */
+  const ask = (user: UserId, frame: Uint8Array, host = anyHost()) =>
+    new Promise<ReturnType<typeof readFrame> | undefined>((resolve) => {
+      const outlet = {
+        final: (_t: number, _a: number, bytes: Uint8Array) =>
+          resolve(readFrame(new Reader(bytes.slice()))),
+        later: () => resolve(undefined),
+        moved: () => resolve(undefined),
+      }
+      const device = 'vtest' as DeviceId
+      host.execute(
+        room,
+        { outlet, gateway: undefined, token: 0, attempt: 0, handle: 0, user, device },
+        readCommand(frame),
+      )
+      setTimeout(resolve, 1000, undefined)
+    })
+  const open = encodeFrame('open', { req: 1, room, peer: null, lineage: null })
+
+  // The group is made on a good wire.
+  await hosts[0]!.claim(p, 1)
+  const created = await eventually('the group is made', () =>
+    ask(
+      ANN,
+      encodeFrame('create', {
+        ...{ req: 1, room, lineage: 1, join: 0, n: 1, low: 1 },
+        ...{ title: 'A group', openHistory: true, members: OTHERS },
+      }),
+      hosts[0],
+    ),
+  )
+  t.match(created, { name: 'ack', seq: 1 })
+  check.foreign(1)
+
+  const outboxes = new Map<UserId, Outbox>()
+  const reader = check.reader('ucat', { from: 1 })
+  const saw = (bytes: Uint8Array) => {
+    const event = readFrame(new Reader(bytes.slice()))
+    if (event.name !== 'event') return
+    if (event.seq === 1) reader.saw(1, event.id)
+    else {
+      const [sender, n] = Buffer.from(event.body).subarray(2).toString().split(' ')
+      reader.saw(event.seq, event.id, outboxes.get(sender as UserId), Number(n))
+    }
+  }
+  const listener = await bus.connect()
+  listener.subscribe(liveSubject(READER), ({ data }) =>
+    readLive(data, (_g, _h, frame) => saw(frame)),
+  )
+
+  for (const wire of wires) {
+    wire.plan = chance(random, { lose: 0.03, double: 0.05, late: 0.1, lateMs: 150 })
+  }
+  const life = AbortSignal.timeout(90_000)
+  const senders = users.map((user, i) => {
+    const outbox = check.outbox(user)
+    outboxes.set(user, outbox)
+    return new TestSender({
+      ...{ user, room, outbox, window: 4, more: () => !over },
+      lineage: 100 + i,
+      join: user === ANN ? 0 : 1,
+      target,
+      acked: (seq) => {
+        acked = Math.max(acked, seq)
+      },
+    })
+  })
+  let over = false
+  const sending = Promise.all(senders.map((sender) => sender.run(life)))
+  let reads = 0
+  const read = async (host: (typeof hosts)[number]) => {
+    const least = acked
+    const info = await ask(READER, open, host)
+    if (info?.name !== 'info') return
+    reads++
+    if (info.head < least) stale.push(`head ${info.head}, though ${least} was acked before`)
+  }
+  const reading = (async () => {
+    const asked: Promise<void>[] = []
+    while (!over) {
+      for (const host of hosts) asked.push(read(host))
+      await pause(3)
+    }
+    await Promise.all(asked)
+  })()
+  let view = 1
+  let takeovers = 0
+  const fighting = (async () => {
+    while (takeovers < TAKEOVERS) {
+      await pause(random() * 300)
+      const former = newest()
+      const next = anyHost()
+      const kind = next === former ? 'loud' : KINDS[takeovers % KINDS.length]
+      // The former owner gets no texts any more, by which it would find out; only who reads still asks it.
+      if (kind !== 'loud') heir = next
+      const wire = wires[hosts.indexOf(former)]!
+      const { plan } = wire
+      // Its connection stands still, with a batch on its way.
+      if (kind === 'stalled') wire.plan = { append: () => 'hold', answer: () => 'hold' }
+      if (await next.claim(p, ++view)) takeovers++
+      if (kind !== 'loud') await pause(100)
+      wire.plan = plan
+      wire.letGo()
+      heir = undefined
+    }
+  })()
+  await fighting
+  over = true
+  await Promise.all([sending, reading])
+
+  // What is there in the end, by the word of a new owner on a good wire.
+  for (const wire of wires) wire.plan = {}
+  await hosts[0]!.claim(p, ++view)
+  const head = await eventually('the end', async () => {
+    const info = await ask(READER, open, hosts[0])
+    return info?.name === 'info' && info.head
+  })
+  for (let from = 1; from <= head; from += 256) {
+    const fetch = encodeFrame('fetch', { req: 1, room, from, limit: 256, back: false })
+    const page = await eventually('a page', () => ask(READER, fetch, hosts[0]))
+    if (page?.name === 'page') for (const event of page.events) saw(event as unknown as Uint8Array)
+  }
+
+  t.same(
+    senders.flatMap(({ refusals }) => refusals),
+    [],
+    'nothing was refused for good',
+  )
+  t.same(invariants.finish({ settled: true }), [], 'nothing lost, doubled or out of order')
+  const sent = senders.reduce((sum, sender) => sum + sender.sent, 0)
+  t.equal(invariants.acked, sent)
+  t.equal(head, sent + 1)
+  t.same(stale, [], 'L10 no read was stale')
+  t.same(
+    hosts.flatMap(({ alarms }) => alarms),
+    [],
+    'no alarm',
+  )
+  for (const wire of wires) sameBytes(wire)
+  const fenced = hosts.reduce((sum, host) => sum + host.fenced, 0)
+  const faults = wires.reduce((sum, wire) => sum + wire.faults, 0)
+  const resends = senders.reduce((sum, sender) => sum + sender.resends, 0)
+  t.comment({ seed, sent, takeovers, fenced, faults, resends, reads })
+  t.ok(fenced > 3 && faults > 30 && resends > 3 && reads > 20 && sent > 200, 'faults have landed')
+}
+
+for (const seed of SEEDS) {
+  t.test(`L1–L10 hosts fight over a partition on a bad wire (seed ${seed})`, (t) => fight(t, seed))
+}
