@@ -15,6 +15,7 @@ export type Answer = Exit & {
 export class Chat {
   readonly home: string
   readonly #server: string
+  readonly #started: Child[] = []
 
   private constructor(home: string, server: string) {
     this.home = home
@@ -27,7 +28,9 @@ export class Chat {
 
   /** Starts `parley ARGS`; its standard input is open. */
   start(...args: readonly string[]): Child {
-    return startParley(args, { PARLEY_HOME: this.home, PARLEY_SERVER: this.#server })
+    const child = startParley(args, { PARLEY_HOME: this.home, PARLEY_SERVER: this.#server })
+    this.#started.push(child)
+    return child
   }
 
   /** Runs `parley ARGS` to its end, with `input` at its standard input. @throws Error when it takes a minute */
@@ -47,7 +50,10 @@ export class Chat {
     throw new Error(`parley ${args.join(' ')} ended with ${code ?? signal}:\n${tail}`)
   }
 
+  /** Ends what still runs, and removes the profiles. */
   async end(): Promise<void> {
+    for (const child of this.#started) child.kill('SIGKILL')
+    await Promise.all(this.#started.map(({ exit }) => exit))
     await rm(this.home, { recursive: true, force: true, maxRetries: 5 })
   }
 

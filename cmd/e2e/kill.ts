@@ -189,7 +189,8 @@ class KillRun {
     if (landed) this.#landed++
     this.#problems.push(...problems)
     const took = `${Math.round(performance.now() - began)} ms`
-    const again = fault.againMs === undefined ? '' : ', hit again while it started'
+    const again =
+      fault.againMs === undefined || fault.kind === 'nats' ? '' : ', hit again while it started'
     this.#say(
       `seed ${this.#plan.seed}: ${fault.kind}${again} at ${acked} of ${total}: ` +
         (landed ? `back after ${took}` : 'did not land'),

@@ -1,6 +1,7 @@
 /** `parley up` in a process of its own, on free ports and a fresh data directory that goes at the end. */
+import { execFileSync } from 'node:child_process'
 import { readFileSync, rmSync } from 'node:fs'
-import { mkdtemp, rm } from 'node:fs/promises'
+import { mkdtemp, realpath, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { eventually } from '../../lib/testing/eventually.ts'
@@ -10,8 +11,8 @@ import { isAlive } from '../../nats/orphan.ts'
 import { type Child, type Exit, startParley } from './child.ts'
 
 const HOST = '127.0.0.1'
-/** The first start on a machine may have to fetch a nats-server. */
-const START_MS = 120_000
+/** The first start on a machine may have to fetch a nats-server, and the first in a directory makes a database. */
+const START_MS = 240_000
 const STOP_MS = 40_000
 const GONE_MS = 10_000
 const POLL_MS = 50
@@ -25,8 +26,6 @@ export class Server {
   readonly api: string
   readonly gateway: string
   readonly #args: readonly string[]
-  /** nats-servers that are gone: their pid file is there until the next one starts. */
-  readonly #dead = new Set<number>()
   #up: Child | undefined
 
   private constructor(data: string, ports: readonly number[], settings: readonly string[]) {
@@ -41,13 +40,18 @@ export class Server {
 
   /** Nothing runs yet. `settings`: as `parley up` takes them. */
   static async prepare(settings: readonly string[] = []): Promise<Server> {
-    const data = await mkdtemp(join(tmpdir(), 'parley-e2e-'))
+    const data = await mkdtemp(join(await realpath(tmpdir()), 'parley-e2e-'))
     return new Server(data, await freePorts(2), settings)
   }
 
   static async start(settings?: readonly string[]): Promise<Server> {
     const server = await Server.prepare(settings)
-    await server.start()
+    try {
+      await server.start()
+    } catch (error) {
+      await server.end()
+      throw error
+    }
     return server
   }
 
@@ -61,9 +65,11 @@ export class Server {
 
   /** The nats-server of this data directory, while it lives. */
   get natsPid(): number | undefined {
+    const { pid: path, config } = filesOf(join(this.data, 'nats'))
     try {
-      const pid = Number(readFileSync(filesOf(join(this.data, 'nats')).pid, 'utf8'))
-      return pid > 1 && !this.#dead.has(pid) && isAlive(pid) ? pid : undefined
+      const pid = Number(readFileSync(path, 'utf8'))
+      // The file outlives the server, and its pid may be a stranger's by then.
+      return pid > 1 && isAlive(pid) && commandOf(pid).includes(config) ? pid : undefined
     } catch {
       return undefined
     }
@@ -82,13 +88,14 @@ export class Server {
   /** Resolves when rooms and users are served, and clients can connect. */
   async start(): Promise<void> {
     this.#up = startParley(this.#args)
-    let starts = 1
+    const said: string[] = []
     try {
       await eventually(
         'parley up serves',
         async () => {
           if (!this.isAlive) {
-            if (starts++ === MOST_STARTS) return true
+            said.push(this.tail)
+            if (said.length === MOST_STARTS) return true
             this.#up = startParley(this.#args)
           }
           return await isServing(this.api)
@@ -96,9 +103,10 @@ export class Server {
         { within: START_MS, every: POLL_MS },
       )
     } catch (error) {
-      throw new Error(`${(error as Error).message}\n${this.tail}`)
+      const tails = [...said, this.tail].join('\nstarted again:\n')
+      throw new Error(`${(error as Error).message}\n${tails}`)
     }
-    if (!this.isAlive) throw new Error(`parley up ended:\n${this.tail}`)
+    if (!this.isAlive) throw new Error(`parley up ends again and again:\n${this.tail}`)
   }
 
   /** SIGTERM; how it ended. */
@@ -135,7 +143,6 @@ export class Server {
 
   async #gone(pid: number): Promise<void> {
     await eventually('nats-server is gone', () => !isAlive(pid), { within: GONE_MS })
-    this.#dead.add(pid)
   }
 
   /** Its nats-server runs (again) and everything is served. */
@@ -172,6 +179,12 @@ export class Server {
 process.on('exit', () => {
   for (const server of open) server.endNow()
 })
+
+/** @throws Error when there is no such process */
+const commandOf = (pid: number): string =>
+  process.platform === 'linux'
+    ? readFileSync(`/proc/${pid}/cmdline`, 'utf8')
+    : execFileSync('ps', ['-o', 'args=', '-p', String(pid)], { encoding: 'utf8' })
 
 /** Ready, and a gateway is known. */
 const isServing = async (api: string): Promise<boolean> => {
