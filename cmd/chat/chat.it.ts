@@ -78,6 +78,7 @@ const textOf = (out: string): string =>
     .map(({ text }) => `${text}\n`)
     .join('')
 
+t.setTimeout(600_000)
 await startUp()
 
 t.test('register, login, and what goes wrong with them', async (t) => {

@@ -64,6 +64,8 @@ const open = async (t: Test) => {
   return { house, host, gateways, clientOf, connected }
 }
 
+t.setTimeout(300_000)
+
 const ANN = 'uann' as UserId
 const BEN = 'uben' as UserId
 const CAT = 'ucat' as UserId

@@ -73,7 +73,7 @@ export class Core {
     const begin = (room: RoomId) => this.#begin(room)
     const follows = (room: RoomId): boolean => this.rooms.follows(room)
     this.gaps = new Gaps({
-      ...{ time, cache, archive, heads, me, begin, follows, signal },
+      ...{ time, cache, archive, heads, me, begin, follows, signal, failed },
       released: (event) => this.rooms.released(event),
     })
     this.rooms = new Rooms({ options, emitter, cache, heads, gaps: this.gaps, me, failed })

@@ -25,6 +25,8 @@ export type GapPorts = {
   /** Where a room begins that nothing is known of yet. @throws ParleyError */
   begin(room: RoomId): Promise<Position>
   released(event: RoomEvent): void
+  /** The cache failed. */
+  failed(error: unknown): void
   signal(): AbortSignal
 }
 
@@ -54,8 +56,14 @@ export class Gaps {
   follow(room: RoomId, fallback: Position): Timeline {
     let timeline = this.#timelines.get(room)
     if (timeline === undefined) {
-      timeline = new Timeline(this.#ports.cache.saved.positions.get(room) ?? fallback)
+      const { cache, failed } = this.#ports
+      const stored = cache.saved.positions.get(room)
+      timeline = new Timeline(stored ?? fallback)
       this.#timelines.set(room, timeline)
+      // At once: a later run must not begin with what came after this.
+      if (stored === undefined) {
+        cache.write([{ op: 'position', room, position: fallback }]).catch(failed)
+      }
       for (const early of this.#early.get(room) ?? []) this.#offer(room, timeline, early)
       this.#early.delete(room)
     }
@@ -165,7 +173,9 @@ export class Gaps {
     cache.keep(room, entries).then(raise, raise)
     for (const entry of entries) if (entry.kind !== 'hidden') released(entry)
     this.#moved.add(room)
-    this.#storing ??= time.after(STORE_EVERY, () => void this.store())
+    this.#storing ??= time.after(STORE_EVERY, () => {
+      this.store().catch(this.#ports.failed)
+    })
     this.#noteIdle()
   }
 

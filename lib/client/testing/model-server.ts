@@ -64,6 +64,8 @@ export class ModelServer {
   live = true
   /** False: nothing listens. */
   up = true
+  /** True: commands are carried out, and their acks are lost. */
+  deaf = false
   stream = 'stream1'
   page = 3
   heartbeat = 30_000
@@ -241,7 +243,7 @@ export class ModelServer {
       return
     }
     const { seq, id, time } = answer.ack
-    session.push('ack', { req: frame.req, seq, id, time })
+    if (!this.deaf) session.push('ack', { req: frame.req, seq, id, time })
     if (room.head > before) this.tell(room, users, session)
   }
 
