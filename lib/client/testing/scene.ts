@@ -34,7 +34,7 @@ export const scene = () => {
     work.then(ended, ended)
     for (let ms = 0; ms < within && !done; ms += 50) {
       // The platform's own promises (responses) are not of the fake time.
-      await new Promise((resolve) => setImmediate(resolve))
+      await new Promise((resolve) => setTimeout(resolve))
       await time.advance(50)
     }
     if (!done) throw new Error('not done in time')
