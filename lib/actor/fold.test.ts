@@ -22,7 +22,12 @@ type Store = Awaited<ReturnType<typeof tempState>>
 
 const makeFold = (
   state: Store,
-  given: { queues?: FoldQueues; max?: number; floor?: number } = {},
+  given: {
+    queues?: FoldQueues
+    max?: number
+    floor?: number
+    onFloor?: () => Promise<void>
+  } = {},
 ) => {
   const clock = new TestClock()
   const floors: number[] = []
@@ -34,7 +39,10 @@ const makeFold = (
       behavior,
       state,
       monotonic: () => clock.monotonic(),
-      saveFloor: async (_p, position) => void floors.push(position),
+      saveFloor: async (_p, position) => {
+        await given.onFloor?.()
+        floors.push(position)
+      },
       folded: (users, position) => void changed.push([[...users].map((u) => u.id), position]),
       storeFailed: (_p, _user, cause) => void failures.push(cause),
       poisoned: (_p, position) => void poisoned.push(position),
@@ -186,19 +194,30 @@ t.test(
   'I3 two saves at once: the later does not count what the earlier has not stored',
   async (t) => {
     const state = await tempState(t)
-    const { fold, floors, clock } = makeFold(state)
+    const annAtFloor: number[] = []
+    const { fold, floors, clock } = makeFold(state, {
+      onFloor: async () => void annAtFloor.push((await state.user(ANN)).length),
+    })
     clock.pass(60_000)
     fold.hurry = true
     fold.onMessage(one(1, ANN, pointerOf(roomId('a'), 1)))
     const gate = Promise.withResolvers<void>()
-    state.gate = () => gate.promise
+    let calls = 0
+    state.gate = async (call) => {
+      if (call !== 'saveUsers' || ++calls > 1) return
+      await gate.promise
+      throw new Error('the store is out of reach')
+    }
     const first = fold.save()
     fold.onMessage(one(2, BOB, pointerOf(roomId('a'), 1)))
     const second = fold.save()
-    state.fail = true
     gate.resolve()
     await Promise.all([first, second])
-    t.strictSame(floors, [], 'the first failed, so nothing is safe')
+    t.strictSame(
+      [floors, annAtFloor],
+      [[2], [1]],
+      'the first failed, so the second stores its entries too',
+    )
   },
 )
 

@@ -271,8 +271,23 @@ t.test('L0 an inbox that takes no marker is folded to its end', async (t) => {
     )
     left = reply?.ok === true
   }
-  const reader = await owner(t, bus, state, 5)
-  await reader.take()
+  const reader = await owner(t, bus, state, 5, { max: 100 })
+  state.fail = true
+  let taken = false
+  const taking = reader.take().then(() => {
+    taken = true
+  })
+  await eventually('it waits in the middle', () => reader.fold.full)
+  await eventually('an owner asked whether all is folded', async () => {
+    const consumer = await reader.nats.streams.consumer(STREAM, 'inbox_0_5')
+    return consumer !== undefined && consumer.pending + consumer.unacked > 0
+  })
+  t.equal(taken, false, 'not everything is folded')
+  state.fail = false
+  const pulse = setInterval(() => reader.fold.pulse(Number.MAX_SAFE_INTEGER), 20)
+  t.teardown(() => clearInterval(pulse))
+  await taking
+  t.equal(reader.fold.position, (await nats.streams.state(STREAM)).lastSeq)
   t.equal(Object.keys(await reader.versions()).length, stored * 150)
 })
 

@@ -199,10 +199,11 @@ t.test('I5 of a position half told the row says nothing yet', async (t) => {
     ),
   }))
   let appends = 0
-  fake.onAppend = () => (++appends > 1 ? 'lost' : undefined)
+  fake.onAppend = () => (++appends > 2 ? 'lost' : undefined)
   queue.push(11, [pointer(1)])
   queue.push(12, many)
-  await eventually('a second message is tried', () => appends > 2)
+  await eventually('a third message is tried', () => appends > 3)
+  t.equal(fake.messages.length, 2)
   t.equal(await save(fake, queue), 11)
   t.match(fake.stored, { n: 1, position: 11 })
   fake.onAppend = () => undefined
