@@ -1,12 +1,17 @@
 import { setTimeout as pause } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import { createRoomBehavior } from '../../actors/room/room.ts'
+import type { Room } from '../../actors/room/state.ts'
 import type { DeviceId, RoomId, UserId } from '../ids.ts'
 import { partitionOf } from '../ids.ts'
-import { encodeFrame, readFrame } from '../protocol/codec.ts'
+import { encodeFrame, readFrame, readValue } from '../protocol/codec.ts'
 import { readLive } from '../protocol/envelopes.ts'
+import type { Wire } from '../protocol/fields.ts'
+import type { Pointer } from '../protocol/frames.ts'
+import { readInbox } from '../protocol/inbox.ts'
+import { POINTER } from '../protocol/pointer.ts'
 import { Reader } from '../protocol/reader.ts'
-import { liveSubject } from '../subjects.ts'
+import { inboxSubject, liveSubject } from '../subjects.ts'
 import { eventually } from '../testing/eventually.ts'
 import { chance, faultyWire } from '../testing/faulty-wire.ts'
 import { Invariants, type Outbox } from '../testing/invariants.ts'
@@ -28,14 +33,16 @@ const users = ['uann', 'uben', 'ucat', 'udan'] as unknown as [UserId, UserId, Us
 const [ANN, ...OTHERS] = users
 const READER = 'ucat' as UserId
 
-const KINDS = ['silent', 'stalled', 'loud'] as const
+type Host = TestHost<Room>
 
-/** One host takes the partition from the other, again and again, while texts and reads go on. */
-const fight = async (t: Test, seed: number) => {
-  const random = seeded(seed)
+const room = 'gTakeoversTakeoversT00' as RoomId
+const p = partitionOf(room, PARTITIONS)
+const OPEN = encodeFrame('open', { req: 1, room, peer: null, lineage: null })
+
+/** Hosts on connections of their own, over one server and one store; a second of the log's rules is 100 ms here. */
+const arena = async (t: Test) => {
   const bus = await startBus(t, { partitions: PARTITIONS, streams: 1 })
   const state = await tempState(t)
-  /** A second of the log's rules is 100 ms here. */
   const clock = fastClock(10)
   const behavior = createRoomBehavior()
   const wires = await Promise.all(
@@ -49,22 +56,10 @@ const fight = async (t: Test, seed: number) => {
   t.teardown(() => {
     for (const host of hosts) host.close()
   })
-  const room = 'gTakeoversTakeoversT00' as RoomId
-  const p = partitionOf(room, PARTITIONS)
-  const anyHost = () => hosts[Math.floor(random() * HOSTS)]!
-  const epochOf = (host: (typeof hosts)[number]) => host.owned.get(p)?.epoch ?? 0
-  const newest = () => hosts.reduce((one, other) => (epochOf(other) > epochOf(one) ? other : one))
-  /** Where the senders go, when the test says so. */
-  let heir: (typeof hosts)[number] | undefined
-  const target = () => heir ?? (random() < 0.9 ? newest() : anyHost())
-  const invariants = new Invariants()
-  const check = invariants.room(room)
-  /** The highest sequence that anybody was acked. */
-  let acked = 0
-  const stale: string[] = []
+  const outside = await bus.connect()
 
   /** What a user is told by the next answer for good; undefined when it moved, or nobody says. */
-  const ask = (user: UserId, frame: Uint8Array, host = anyHost()) =>
+  const ask = (user: UserId, frame: Uint8Array, host: Host) =>
     new Promise<ReturnType<typeof readFrame> | undefined>((resolve) => {
       const outlet = {
         final: (_t: number, _a: number, bytes: Uint8Array) =>
@@ -80,21 +75,63 @@ const fight = async (t: Test, seed: number) => {
       )
       setTimeout(resolve, 1000, undefined)
     })
-  const open = encodeFrame('open', { req: 1, room, peer: null, lineage: null })
 
-  // The group is made on a good wire.
-  await hosts[0]!.claim(p, 1)
-  const created = await eventually('the group is made', () =>
-    ask(
-      ANN,
-      encodeFrame('create', {
-        ...{ req: 1, room, lineage: 1, join: 0, n: 1, low: 1 },
-        ...{ title: 'A group', openHistory: true, members: OTHERS },
+  /** The first host takes the partition, and Ann makes a group of all. */
+  const create = async () => {
+    await hosts[0]!.claim(p, 1)
+    const frame = encodeFrame('create', {
+      ...{ req: 1, room, lineage: 1, join: 0, n: 1, low: 1 },
+      ...{ title: 'A group', openHistory: true, members: OTHERS },
+    })
+    const created = await eventually('the group is made', () => ask(ANN, frame, hosts[0]!))
+    t.match(created, { name: 'ack', seq: 1 })
+  }
+
+  /** Head of the room as the newest pointer of each user in the inbox tells. */
+  const pointed = async () => {
+    const newest = new Map<UserId, Pointer>()
+    const subjects = Array.from({ length: PARTITIONS }, (_, p) => inboxSubject(p))
+    await outside.streams.read('INBOX_0', subjects, 1, ({ data }) =>
+      readInbox(data, (entry) => {
+        if (entry.kind !== 'pointer') return
+        const known = newest.get(entry.user)
+        if (known !== undefined && known.version >= entry.version) return
+        newest.set(
+          entry.user,
+          readValue(new Reader(entry.pointer), POINTER as unknown as Wire) as Pointer,
+        )
       }),
-      hosts[0],
-    ),
-  )
-  t.match(created, { name: 'ack', seq: 1 })
+    )
+    return users.map((user) => newest.get(user)?.head)
+  }
+
+  /** Frames for a user, as they come. */
+  const onLive = (user: UserId, sink: (frame: Uint8Array) => void) =>
+    outside.subscribe(liveSubject(user), ({ data }) =>
+      readLive(data, (_gateway, _handle, frame) => sink(frame.slice())),
+    )
+  return { wires, hosts, ask, create, pointed, onLive }
+}
+
+const KINDS = ['silent', 'stalled', 'loud'] as const
+
+/** One host takes the partition from the other, again and again, while texts and reads go on. */
+const fight = async (t: Test, seed: number) => {
+  const random = seeded(seed)
+  const { wires, hosts, ask, create, pointed, onLive } = await arena(t)
+  const anyHost = () => hosts[Math.floor(random() * HOSTS)]!
+  const epochOf = (host: Host) => host.owned.get(p)?.epoch ?? 0
+  const newest = () => hosts.reduce((one, other) => (epochOf(other) > epochOf(one) ? other : one))
+  /** Where the senders go, when the test says so. */
+  let heir: Host | undefined
+  const target = () => heir ?? (random() < 0.9 ? newest() : anyHost())
+  const invariants = new Invariants()
+  const check = invariants.room(room)
+  /** The highest sequence that anybody was acked. */
+  let acked = 0
+  const stale: string[] = []
+
+  await create()
   check.foreign(1)
 
   const outboxes = new Map<UserId, Outbox>()
@@ -108,10 +145,7 @@ const fight = async (t: Test, seed: number) => {
       reader.saw(event.seq, event.id, outboxes.get(sender as UserId), Number(n))
     }
   }
-  const listener = await bus.connect()
-  listener.subscribe(liveSubject(READER), ({ data }) =>
-    readLive(data, (_g, _h, frame) => saw(frame)),
-  )
+  onLive(READER, saw)
 
   for (const wire of wires) {
     wire.plan = chance(random, { lose: 0.03, double: 0.05, late: 0.1, lateMs: 150 })
@@ -133,9 +167,9 @@ const fight = async (t: Test, seed: number) => {
   let over = false
   const sending = Promise.all(senders.map((sender) => sender.run(life)))
   let reads = 0
-  const read = async (host: (typeof hosts)[number]) => {
+  const read = async (host: Host) => {
     const least = acked
-    const info = await ask(READER, open, host)
+    const info = await ask(READER, OPEN, host)
     if (info?.name !== 'info') return
     reads++
     if (info.head < least) stale.push(`head ${info.head}, though ${least} was acked before`)
@@ -177,12 +211,12 @@ const fight = async (t: Test, seed: number) => {
   for (const wire of wires) wire.plan = {}
   await hosts[0]!.claim(p, ++view)
   const head = await eventually('the end', async () => {
-    const info = await ask(READER, open, hosts[0])
+    const info = await ask(READER, OPEN, hosts[0]!)
     return info?.name === 'info' && info.head
   })
   for (let from = 1; from <= head; from += 256) {
     const fetch = encodeFrame('fetch', { req: 1, room, from, limit: 256, back: false })
-    const page = await eventually('a page', () => ask(READER, fetch, hosts[0]))
+    const page = await eventually('a page', () => ask(READER, fetch, hosts[0]!))
     if (page?.name === 'page') for (const event of page.events) saw(event as unknown as Uint8Array)
   }
 
@@ -196,6 +230,9 @@ const fight = async (t: Test, seed: number) => {
   t.equal(invariants.acked, sent)
   t.equal(head, sent + 1)
   t.same(stale, [], 'L10 no read was stale')
+  await eventually('L4 I2 everybody’s newest pointer tells the head', async () =>
+    (await pointed()).every((its) => its === head),
+  )
   t.same(
     hosts.flatMap(({ alarms }) => alarms),
     [],
@@ -212,3 +249,65 @@ const fight = async (t: Test, seed: number) => {
 for (const seed of SEEDS) {
   t.test(`L1–L10 hosts fight over a partition on a bad wire (seed ${seed})`, (t) => fight(t, seed))
 }
+
+t.test(
+  'L4 owner start 3: what was committed is sent again when its owner dies before it knew',
+  async (t) => {
+    const { wires, hosts, ask, create, pointed, onLive } = await arena(t)
+    const [first, second] = hosts as [Host, Host]
+    await create()
+    await eventually('the first pointers are out', async () =>
+      (await pointed()).every((head) => head === 1),
+    )
+    const live: string[] = []
+    for (const user of users) {
+      onLive(user, (bytes) => {
+        const frame = readFrame(new Reader(bytes))
+        // What came before its checkpoint may come again, too.
+        if (frame.name === 'event' && frame.seq > 1) live.push(`${user} ${frame.seq}`)
+      })
+    }
+    const send = encodeFrame('send', {
+      ...{ req: 1, room, lineage: 1, join: 0, n: 2, low: 2 },
+      ...{ text: 'committed', peer: null },
+    })
+    const wire = wires[0]!
+    wire.plan = { answer: () => 'hold' }
+    const told = ask(ANN, send, first)
+    await eventually('the answer is withheld', () => wire.held > 0)
+    wire.cut()
+    t.equal(await told, undefined)
+    t.same(live, [], 'L3 nothing has left')
+
+    await second.claim(p, 2)
+    await eventually('the event reaches everybody', () => live.length >= users.length)
+    t.same(
+      [...new Set(live)].sort(),
+      users.map((user) => `${user} 2`),
+    )
+    await eventually('pointers tell of it', async () =>
+      (await pointed()).every((head) => head === 2),
+    )
+    t.match(await ask(ANN, send, second), { name: 'ack', seq: 2 }, 'a resend gets the first ack')
+  },
+)
+
+t.test('L4 owner start 3: pointers that died with their owner are made again', async (t) => {
+  const { wires, hosts, ask, create, pointed } = await arena(t)
+  const [first, second] = hosts as [Host, Host]
+  await create()
+  await eventually('the first pointers are out', async () =>
+    (await pointed()).every((head) => head === 1),
+  )
+  const wire = wires[0]!
+  wire.plan = { append: ({ subject }) => (subject.startsWith('inbox.') ? 'lose' : 'pass') }
+  const send = encodeFrame('send', {
+    ...{ req: 1, room, lineage: 1, join: 0, n: 2, low: 2 },
+    ...{ text: 'committed', peer: null },
+  })
+  t.match(await ask(ANN, send, first), { name: 'ack', seq: 2 })
+  await eventually('its pointers are lost', () => wire.faults > 0)
+  wire.cut()
+  await second.claim(p, 2)
+  await eventually('pointers tell of it', async () => (await pointed()).every((head) => head === 2))
+})
