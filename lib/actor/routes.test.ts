@@ -13,7 +13,7 @@ const FRAME = Uint8Array.of(1, 2, 3)
 
 type Answer = readonly SessionRoute[] | undefined
 
-const start = () => {
+const start = (max?: number) => {
   const clock = new TestClock()
   const sink = new GatewaySink()
   const outbound = new Outbound('hSelf' as Incarnation, sink.bus, () => {})
@@ -37,6 +37,7 @@ const start = () => {
     },
     outbound,
     clock,
+    max,
   )
   /** Where a frame for these users goes. */
   const deliver = (users: readonly UserId[], from?: Partial<Origin>): string[] => {
@@ -133,4 +134,24 @@ t.test('one frame for a gateway, whoever of its sessions it is for', async (t) =
     { gateway: W2, handle: 4 },
   ])
   t.strictSame(deliver([ANN, BOB]), ['w1 1', 'w1 3', 'w2 4'])
+})
+
+t.test('not more routes than a bound: those out of use go first', async (t) => {
+  const { asked, deliver, clock } = start(4)
+  const users = Array.from({ length: 8 }, (_, i) => `u${i}` as UserId)
+  deliver(users.slice(0, 4))
+  for (const { answer } of asked) await answer([two[0]!])
+  clock.pass(LEASE_MS + 1)
+  deliver([users[4]!])
+  t.strictSame(deliver([users[4]!]), ['live u4'])
+  await asked[4]!.answer([two[1]!])
+  t.strictSame(deliver([users[4]!]), ['w2 2'], 'the others were out of use')
+  deliver(users.slice(5, 8))
+  for (const { answer } of asked.slice(5)) await answer([two[1]!])
+  deliver([users[0]!])
+  t.strictSame(
+    deliver([users[7]!, users[4]!]),
+    ['live u4', 'w2 2'],
+    'all in use: the oldest ask anew',
+  )
 })

@@ -28,6 +28,7 @@ const MAX_ROUTES = 200_000
 
 export class Routes {
   readonly #routes = new Map<UserId, Route>()
+  readonly #max: number
   readonly #ask: AskRoutes
   readonly #clock: Clock
   readonly #outbound: Outbound
@@ -35,7 +36,8 @@ export class Routes {
   /** Deliveries by handle and by subject since the start. */
   readonly counts = { handles: 0, live: 0 }
 
-  constructor(ask: AskRoutes, outbound: Outbound, clock: Clock) {
+  constructor(ask: AskRoutes, outbound: Outbound, clock: Clock, max = MAX_ROUTES) {
+    this.#max = max
     this.#ask = ask
     this.#outbound = outbound
     this.#clock = clock
@@ -70,7 +72,7 @@ export class Routes {
   #fresh(user: UserId, now: number): Route | undefined {
     let route = this.#routes.get(user)
     if (route === undefined) {
-      if (this.#routes.size >= MAX_ROUTES) this.#evict(now)
+      if (this.#routes.size >= this.#max) this.#evict(now)
       route = { sessions: undefined, expires: 0, asking: false, told: undefined }
       this.#routes.set(user, route)
     }
@@ -124,8 +126,8 @@ export class Routes {
       if (now > route.expires && !route.asking) this.#routes.delete(user)
     }
     // All in use: forget the oldest half, they ask again.
-    if (this.#routes.size < MAX_ROUTES) return
-    let left = MAX_ROUTES / 2
+    if (this.#routes.size < this.#max) return
+    let left = this.#max / 2
     for (const user of this.#routes.keys()) {
       if (left-- === 0) break
       this.#routes.delete(user)
