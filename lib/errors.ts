@@ -86,7 +86,7 @@ export const CLOSE = {
   device_removed: { number: 4504, text: 'This device was removed; log in again.' },
   version: { number: 4505, text: 'This protocol version is not supported.' },
   token_expired: { number: 4506, text: 'The token has expired; refresh it, then connect again.' },
-  replaced: { number: 4507, text: 'The same device connected from elsewhere.' },
+  replaced: { number: 4507, text: 'The same outbox connected from elsewhere.' },
 } as const satisfies Record<string, { number: number; text: string }>
 
 export type CloseReason = keyof typeof CLOSE

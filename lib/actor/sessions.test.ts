@@ -16,7 +16,7 @@ import { TestClock } from '../testing/test-clock.ts'
 import { Fold } from './fold.ts'
 import { type Origin, Outbound } from './outbound.ts'
 import type { SessionRoute } from './routes.ts'
-import { BEAT_MS, type DeviceQueues, Sessions } from './sessions.ts'
+import { BEAT_MS, type DeviceQueues, SESSIONS_OF_DEVICE, Sessions } from './sessions.ts'
 
 const ANN = 'uAnn' as UserId
 const V1 = 'v1' as DeviceId
@@ -272,7 +272,7 @@ t.test('I6 a block or policy is seen by who asks', async (t) => {
   t.match(frameOf((await of('final'))[0]), { name: 'ok' })
 })
 
-t.test('a new session of a device ends the former one', async (t) => {
+t.test('N6 a device may have several sessions, up to a bound', async (t) => {
   const { account, admitted, hello, of, told, clock, sessions } = await start(t)
   account()
   await admitted(1)
@@ -281,9 +281,12 @@ t.test('a new session of a device ends the former one', async (t) => {
     sessions.routes(ANN, H1)?.map(({ handle }: SessionRoute) => handle),
     [1],
   )
-  hello(2)
-  t.match(await of('kick'), [{ handle: 1, code: CLOSE.replaced.number }])
-  t.strictSame(told.at(-1), [H1, ANN, [2]])
+  for (let handle = 2; handle <= SESSIONS_OF_DEVICE; handle++) hello(handle)
+  const all = Array.from({ length: SESSIONS_OF_DEVICE }, (_, at) => at + 1)
+  t.strictSame(told.at(-1), [H1, ANN, all])
+  hello(99)
+  t.match(await of('kick'), [{ handle: 1, code: CLOSE.replaced.number }], 'the oldest goes')
+  t.strictSame(told.at(-1), [H1, ANN, [...all.slice(1), 99]])
 })
 
 t.test(

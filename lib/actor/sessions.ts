@@ -21,6 +21,8 @@ export const BEAT_MS = 5000
 const LOST_MS = 4 * BEAT_MS
 /** While a session is younger, hosts may not know of it and its pointers are pushed as they come (contracts R3). */
 const YOUNG_MS = LEASE_MS + 250 + 2000
+/** Sessions that one device may have at once. */
+export const SESSIONS_OF_DEVICE = 8
 /** A hello whose account record has not come by yet waits this long. */
 const ACCOUNT_MS = 1500
 /** Hellos that may wait for account records. */
@@ -186,10 +188,13 @@ export class Sessions<State> {
       known.beatAt = now
       return
     }
-    for (const session of user.sessions) {
-      if (session.device === origin.device) this.#kick(session, CLOSE.replaced.number)
+    // Several tabs share a device (contracts N6), but a device that leaves sessions behind must not pile them up.
+    const own = user.sessions.filter((session) => session.device === origin.device)
+    const oldest = own.length < SESSIONS_OF_DEVICE ? undefined : own[0]
+    if (oldest !== undefined) {
+      this.#kick(oldest, CLOSE.replaced.number)
+      user.sessions = user.sessions.filter((session) => session !== oldest)
     }
-    user.sessions = user.sessions.filter((session) => session.device !== origin.device)
     user.sessions.push({
       gateway: origin.gateway,
       handle: origin.handle,

@@ -84,10 +84,10 @@ export class Admission {
     session.partition = partitions.of(verdict.user)
     session.lineage = hello.lineage
     session.identity = verdict
+    // Two tabs of one profile may stay side by side (contracts N6); one outbox that comes back ends its former self.
     for (const other of live.sessionsOf(verdict.user).slice()) {
-      if (other.device === verdict.device && other.step('kicked') === 'close') {
-        end(other, 'replaced')
-      }
+      const same = other.device === verdict.device && other.lineage === hello.lineage
+      if (same && hello.lineage !== null && other.step('kicked') === 'close') end(other, 'replaced')
     }
     live.join(session)
     const command = encodeUserCommand({
@@ -136,6 +136,7 @@ export class Admission {
   #welcome(session: Session, identity: Identity, admitted: Uint8Array): void {
     const { config, clock, resume, delivery, limits, onQueue } = this.#deps
     const { lineage, queue, rest } = decodeAdmitted(admitted)
+    session.lineage ??= lineage
     const cursor = new Reader(rest)
     if (!cursor.nil()) {
       cursor.array()
@@ -152,7 +153,7 @@ export class Admission {
       .str(session.device)
       .uint(clock.now())
       .uint(config.heartbeatMs)
-      .uint(session.lineage ?? lineage)
+      .uint(session.lineage)
       .str(resume(identity))
       .uint(config.textBytes)
       .raw(rest)

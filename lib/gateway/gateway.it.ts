@@ -203,8 +203,9 @@ t.test('who is not admitted', async (t) => {
   const idle = await TestClient.connect(gateway.url)
   t.equal((await idle.end()).code, CLOSE.auth_timeout.number)
   const slow = await TestClient.login(gateway.url, 'slow:uX/vX')
-  const again = await TestClient.login(gateway.url, 'uX/vX')
-  t.equal((await slow.end()).code, CLOSE.replaced.number, 'the same device from elsewhere')
+  const { lineage } = await slow.frame('welcome')
+  const again = await TestClient.login(gateway.url, 'uX/vX', lineage)
+  t.equal((await slow.end()).code, CLOSE.replaced.number, 'the same outbox from elsewhere')
   const second = await TestClient.login(gateway.url, 'uX/vY')
   const { handle } = host.commands.at(-1)!
   host.kick(gateway.id, [handle], CLOSE.device_removed.number)

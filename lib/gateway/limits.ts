@@ -40,7 +40,8 @@ export class Limits {
     if (frames >= 0 && bytes >= 0) return 0
     const { frameRate, frameBurst, byteRate, byteBurst } = this.#rates
     if (frames < -frameBurst || bytes < -byteBurst) return FLOOD
-    return Math.max(1, (-frames / frameRate) * 1000, (-bytes / byteRate) * 1000)
+    // The frame that comes again costs one, too.
+    return Math.max(1, ((1 - frames) / frameRate) * 1000, (-bytes / byteRate) * 1000)
   }
 
   /** Gives a new connection full buckets. */

@@ -80,12 +80,16 @@ export const devicePromises = (t: Test, server: Server): void => {
     }
   })
 
-  t.test('one session a device: the newer one stays', async (t) => {
+  t.test('two tabs of a device stay; an outbox that comes back ends its former self', async (t) => {
     const ann = await register(server, 'twice.ann')
     const first = await Device.open(server, ann)
     const second = await Device.open(server, ann)
+    t.equal((await first.wire.ask('ping', {})).name, 'pong')
+    t.equal((await second.wire.ask('ping', {})).name, 'pong')
+    const again = await Device.open(server, ann, { lineage: first.welcome.lineage })
     t.equal((await endOf(first)).code, CLOSE.replaced.number)
     t.equal((await second.wire.ask('ping', {})).name, 'pong')
+    await again.close()
     await second.close()
   })
 

@@ -32,9 +32,13 @@ export class TestClient {
   }
 
   /** Connects and is welcomed. */
-  static async login(url: string, token: string): Promise<TestClient> {
+  static async login(
+    url: string,
+    token: string,
+    lineage: number | null = null,
+  ): Promise<TestClient> {
     const client = await TestClient.connect(url)
-    client.hello(token)
+    client.hello(token, lineage)
     await client.frame('welcome')
     return client
   }
@@ -51,8 +55,8 @@ export class TestClient {
     this.raw(encodeFrame(name, frame))
   }
 
-  hello(token: string): void {
-    this.send('hello', { req: this.nextReq, version: 1, token, cursor: null, lineage: null })
+  hello(token: string, lineage: number | null = null): void {
+    this.send('hello', { req: this.nextReq, version: 1, token, cursor: null, lineage })
   }
 
   /** Sends a text as command `n`; its request number is `n` too. */
