@@ -59,7 +59,7 @@ t.test('who comes again finds the bucket as it was left, or filled since', async
   limits.message(again, 0, 500)
   t.equal(
     limits.frame(again),
-    100,
+    200,
     'empty: 5 gained do not pay for 10 over, but the rest is forgiven',
   )
   const soon = open(limits, 'v1', 1500)
