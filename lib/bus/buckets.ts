@@ -45,11 +45,12 @@ export const openBucket = async (connection: NatsConnection, name: BucketName): 
       return keys
     },
     watch: async (onEntry, onReady) => {
+      // Asked for first: what is put into an empty bucket after this is a change, not what there is now.
+      const { values } = await orUnavailable(name, kv.status())
       const iterator = await orUnavailable(name, kv.watch())
       const follow = async () => {
-        // An empty bucket says so by an iterator that starts with nothing pending.
-        if ((await kv.status()).values === 0) onReady?.()
-        let ready = false
+        let ready = values === 0
+        if (ready) onReady?.()
         for await (const found of iterator) {
           onEntry(entry(found))
           if (!ready && found.delta === 0) {
@@ -58,7 +59,7 @@ export const openBucket = async (connection: NatsConnection, name: BucketName): 
           }
         }
       }
-      // Ends with the iterator; a failure of the status call leaves onReady to the first entry.
+      // Ends with the iterator.
       void follow().catch(() => undefined)
       return () => iterator.stop()
     },
