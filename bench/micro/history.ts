@@ -1,7 +1,9 @@
 /**
  * µs of CPU that the embedded history takes of one message, from the bytes of a log record to a synced row, LevelDB's
  * threads and its compaction included: rows of consecutive events (chunks.ts) beside a row for each event, which lost.
- * And what the state store takes of a pointer whose position is remembered, beside one that is read first.
+ * And of a pointer in the state store, where remembering positions instead of reading them lost: without a bound it
+ * saves a fifth, most of it on LevelDB's threads; an LRU of 65,536 saved nothing where it hit and cost a fifth more
+ * where it did not.
  * Not measured: delivery by JetStream, waiting for the disk, histories of many gigabytes (more levels, more compaction).
  *
  *   node bench/micro/history.ts [--json]
@@ -15,11 +17,12 @@ import { historyProjection } from '../../lib/projections/history.ts'
 import { encodeBatch, type LogRecord } from '../../lib/protocol/records.ts'
 import { Writer } from '../../lib/protocol/writer.ts'
 import type { HistoryStore } from '../../lib/store/history/history.ts'
-import { REMEMBERED, type Write } from '../../lib/store/level/committer.ts'
-import { floorKey, historyKey, stamped } from '../../lib/store/level/keys.ts'
+import type { Write } from '../../lib/store/level/committer.ts'
+import { floorKey, historyKey, stamped, userKey } from '../../lib/store/level/keys.ts'
 import { levelHistory } from '../../lib/store/level/level-history.ts'
 import { levelState } from '../../lib/store/level/level-state.ts'
 import { type LevelDatabase, openLevel } from '../../lib/store/level/open.ts'
+import type { StateStore } from '../../lib/store/state/state.ts'
 
 /** Makes event frames of 256 bytes. */
 const TEXT = 165
@@ -173,36 +176,51 @@ const history = (
     return { ...figure, page: pages.us }
   })
 
-const pointers = (keys: number): Promise<Figure> =>
+type SaveUsers = StateStore['saveUsers']
+const readFirst = (database: LevelDatabase): SaveUsers => levelState(database).saveUsers
+const remembered =
+  (database: LevelDatabase): SaveUsers =>
+  (rows) =>
+    database.commit(
+      rows.map(({ user, key, position, value }) => ({
+        type: 'raise',
+        key: userKey(user, key),
+        value: stamped(position, value),
+        remember: true,
+      })),
+    )
+
+const pointers = (keys: number, way: typeof readFirst): Promise<Figure> =>
   inDirectory(async (directory) => {
-    const state = levelState(await openLevel(directory))
+    const database = await openLevel(directory)
+    const close = database.hold()
+    const saveUsers = way(database)
     const people = Array.from({ length: keys / 10 }, newUserId)
     const rooms = Array.from({ length: 10 }, newGroupId)
     const rows = people.flatMap((user) => rooms.map((key) => ({ user, key })))
     const value = Buffer.from(text(150))
-    const times = 4 * keys
+    const times = 10 * keys
     const save = async (rounds: number, position: number) => {
       for (let round = 0; round < rounds; round++) {
         for (let at = 0; at < keys; at += 1000) {
           const part = rows.slice(at, at + 1000)
-          await state.saveUsers(part.map((row) => ({ ...row, position: position + round, value })))
+          await saveUsers(part.map((row) => ({ ...row, position: position + round, value })))
         }
       }
     }
     await save(1, 1)
     const figure = await measured(times, () => save(times / keys, 2))
-    await state.close()
+    await close()
     return figure
   })
 
-const few = REMEMBERED - (REMEMBERED % 1000)
 const figures: Record<string, () => Promise<Figure>> = {
   '50 rooms, 19 messages a record: runs': () => history(1_000_000, 50, 19, levelHistory),
   '50 rooms, 19 messages a record: row each': () => history(1_000_000, 50, 19, rowEach),
   '10,000 rooms, 1 message a record: runs': () => history(300_000, 10_000, 1, levelHistory),
   '10,000 rooms, 1 message a record: row each': () => history(300_000, 10_000, 1, rowEach),
-  'pointers, position remembered': () => pointers(few),
-  'pointers, position read first': () => pointers(2 * few),
+  '30,000 pointers in turn: position read first': () => pointers(30_000, readFirst),
+  '30,000 pointers in turn: position remembered': () => pointers(30_000, remembered),
 }
 
 const round = (us: number): number => Number(us.toFixed(2))

@@ -8,19 +8,19 @@
  * I2. What is remembered of a position is what the disk holds: nobody else writes, and a failed write is forgotten.
  * I3. The queue holds at most QUEUE_BYTES; past that requests are refused as `overloaded`.
  */
-import { LRUCache } from 'lru-cache'
 import { ParleyError } from '../../errors.ts'
 import { STAMP, stampOf } from './keys.ts'
 
-/** `raise`: the value starts with its position (keys.ts) and is kept out unless that is above the stored one. */
+/**
+ * `raise`: the value starts with its position (keys.ts) and is kept out unless that is above the stored one. With
+ * `remember` the stored one is read once and then kept in memory: for keys that are few and raised all the time.
+ */
 export type Write = {
   readonly type: 'put' | 'raise'
   readonly key: Buffer
   readonly value: Uint8Array
+  readonly remember?: true
 }
-
-/** Keys whose stored position is remembered, so that raising it need not read it first; some 200 bytes each. */
-export const REMEMBERED = 65_536
 
 type Put = { type: 'put'; key: Buffer; value: Uint8Array }
 
@@ -43,14 +43,13 @@ export const QUEUE_BYTES = 64 << 20
 
 export class Committer {
   readonly #rows: Rows
-  readonly #positions: LRUCache<string, number>
+  readonly #positions = new Map<string, number>()
   #queue: Request[] = []
   #queuedBytes = 0
   #running: Promise<void> | undefined
 
-  constructor(rows: Rows, remembered = REMEMBERED) {
+  constructor(rows: Rows) {
     this.#rows = rows
-    this.#positions = new LRUCache({ max: remembered })
   }
 
   /** Errors: `overloaded` when the queue is full, `unavailable` when the disk refused; then nothing was stored. */
@@ -126,7 +125,7 @@ export class Committer {
       for (const [name] of raised) this.#positions.delete(name)
       throw error
     }
-    for (const [name, { value }] of raised) this.#positions.set(name, stampOf(value))
+    for (const [name, write] of raised) this.#note(name, write, stampOf(write.value))
   }
 
   /** Those whose position is above the stored one. */
@@ -141,11 +140,16 @@ export class Committer {
     if (unknown.length === 0) return above
     const stored = await this.#rows.getMany(unknown.map(([, { key }]) => key))
     unknown.forEach((raise, n) => {
+      const [name, write] = raise
       const old = stored[n]
       const position = old && old.byteLength >= STAMP ? stampOf(old) : -1
-      if (stampOf(raise[1].value) > position) above.push(raise)
-      else this.#positions.set(raise[0], position)
+      if (stampOf(write.value) > position) above.push(raise)
+      else this.#note(name, write, position)
     })
     return above
+  }
+
+  #note(name: string, write: Write, position: number): void {
+    if (write.remember) this.#positions.set(name, position)
   }
 }

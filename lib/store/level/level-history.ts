@@ -14,7 +14,8 @@ export const levelHistory = (database: LevelDatabase): HistoryStore => {
   return {
     append: (rows, stream, position) => {
       const writes = chunksOf(rows)
-      writes.push({ type: 'raise', key: floorKey(stream), value: stamped(position, NOTHING) })
+      const floor = stamped(position, NOTHING)
+      writes.push({ type: 'raise', key: floorKey(stream), value: floor, remember: true })
       return database.commit(writes)
     },
 
