@@ -8,6 +8,7 @@ import type { StateStore } from '../store/state/state.ts'
 import type { RoomBehavior, UserBehavior } from './behavior.ts'
 import type { ActorLimits } from './context.ts'
 import type { StartContext } from './owner-start.ts'
+import type { Timing } from './placement.ts'
 import type { QueueLimits } from './queue-device.ts'
 import type { QueueConsumer } from './queue-port.ts'
 
@@ -30,4 +31,6 @@ export type HostOptions<Room, User> = {
   /** The durable queue of a device (contracts I5). */
   readonly queueConsumer: QueueConsumer
   readonly queueLimits: QueueLimits
+  /** Of the placement, where the defaults are not right. */
+  readonly timing?: Partial<Timing>
 }

@@ -95,6 +95,7 @@ export class Host<Room, User> implements Service {
       identity,
       partitions,
       exclusive: options.exclusive,
+      ...(options.timing === undefined ? {} : { timing: options.timing }),
       on: {
         claim: (p, how) => {
           this.#claims.push([p, how])
@@ -261,11 +262,23 @@ export class Host<Room, User> implements Service {
       fold.pulse(now)
       sessions.pulse(now)
     }
-    this.#full.log = this.#trimmer.logFill() >= FULL
-    this.#pointers.held = this.#trimmer.inboxFill() >= FULL
+    this.#watchFill()
     this.#pointers.pulse(lost)
     this.#pointers.flush()
     this.#outbound.flush()
+  }
+
+  /** From 80 % on clients' durable commands are refused, and pointers wait here (contracts L0). */
+  #watchFill(): void {
+    const fill = { log: this.#trimmer.logFill(), inbox: this.#trimmer.inboxFill() }
+    if (fill.log >= FULL !== this.#full.log) {
+      this.#full.log = fill.log >= FULL
+      this.#options.log.warn({ ...fill, full: this.#full.log }, 'log.full')
+    }
+    if (fill.inbox >= FULL !== this.#pointers.held) {
+      this.#pointers.held = fill.inbox >= FULL
+      this.#options.log.warn({ ...fill, full: this.#pointers.held }, 'inbox.full')
+    }
   }
 
   #sweep(): void {

@@ -175,6 +175,9 @@ export class Trimmer {
       await nats.streams.purge(stream, below, logSubject(q))
     }
     const after = await nats.streams.state(stream)
+    // Whoever writes knows at once, not at the next look.
+    const seen = this.#seen[k]
+    if (seen !== undefined) this.#seen[k] = { ...seen, log: after }
     const freed = before.bytes - after.bytes
     if (freed > 0) log.warn({ stream, freed }, 'trim.made_room')
     else log.error({ stream, maxBytes: after.maxBytes }, 'trim.log_full')

@@ -8,6 +8,7 @@ import type { RoomBehavior, UserBehavior } from '../actor/behavior.ts'
 import { Host } from '../actor/host.ts'
 import type { HostOptions } from '../actor/host-options.ts'
 import { accountPublisher } from '../bus/accounts.ts'
+import type { Nats } from '../bus/bus.ts'
 import { systemClock } from '../clock.ts'
 import { GATEWAY_DEFAULTS, type GatewayConfig } from '../gateway/config.ts'
 import { createGateway, type Gateway } from '../gateway/gateway.ts'
@@ -63,8 +64,7 @@ export const startHouse = async <Room, User>(
   const publisher = accountPublisher(outside, partitions)
   t.teardown(async () => publisher.close())
 
-  const host = async (options: Partial<HostOptions<Room, User>> = {}) => {
-    const nats = await bus.connect()
+  const made = (nats: Nats, options: Partial<HostOptions<Room, User>>) => {
     const state = levelState(database)
     const history = levelHistory(database)
     const life = { dead: false }
@@ -85,17 +85,15 @@ export const startHouse = async <Room, User>(
       queueLimits: { entries: 1000, bytes: 2 ** 20, ageMs: 2 ** 31 },
       ...options,
     })
-    const end = async () => {
-      if (life.dead) return
-      life.dead = true
-      await host.drain(systemClock.monotonic() + 200)
+    const close = async () => {
       await state.close()
       await history.close()
     }
-    t.teardown(end)
-    await host.start(AbortSignal.timeout(20_000))
-    await eventually('the host serves all', () => host.serving.length === partitions, {
-      within: 20_000,
+    t.teardown(async () => {
+      if (life.dead) return
+      life.dead = true
+      await host.drain(systemClock.monotonic() + 200).catch(() => undefined)
+      await close()
     })
     return Object.assign(host, {
       kill: async () => {
@@ -103,10 +101,22 @@ export const startHouse = async <Room, User>(
         await nats.close()
         // Its timers; what they do reaches nobody any more.
         await host.drain(systemClock.monotonic()).catch(() => undefined)
-        await state.close()
-        await history.close()
+        await close()
       },
     }) as HouseHost<Room, User>
+  }
+
+  /** One that was not started yet. */
+  const idle = async (options: Partial<HostOptions<Room, User>> = {}) =>
+    made(await bus.connect(), options)
+
+  const host = async (options: Partial<HostOptions<Room, User>> = {}) => {
+    const host = await idle(options)
+    await host.start(AbortSignal.timeout(20_000))
+    await eventually('the host serves all', () => host.serving.length === partitions, {
+      within: 20_000,
+    })
+    return host
   }
 
   const gateway = async (config: Partial<GatewayConfig> = {}): Promise<Gateway> => {
@@ -129,7 +139,7 @@ export const startHouse = async <Room, User>(
   const account = async (user: string, more: Partial<AccountRecord> = {}) =>
     publisher.publish(accountOf(user as UserId, ++version, { tokenGeneration: 3, ...more }))
 
-  return { ...bus, outside, lines, host, gateway, account, database }
+  return { ...bus, outside, lines, idle, host, gateway, account, database }
 }
 
 const mortal = (state: StateStore, life: { dead: boolean }): StateStore => {
