@@ -41,9 +41,12 @@ export class Judge {
     this.#outbox.acked(this.#numbers.get(text) ?? 0, seq, BigInt(id))
   }
 
-  /** A device, for the lines of its `tail`, `sync` or `history` with --json and --events: what it is shown. */
-  screen(name: string): (line: string) => void {
-    const reader = this.#room.reader(name, { strict: true })
+  /**
+   * A device, for the lines of its `tail`, `sync` or `history` with --json and --events: what it is shown, from
+   * sequence `from` on.
+   */
+  screen(name: string, from = 1): (line: string) => void {
+    const reader = this.#room.reader(name, { strict: true, from })
     return (line) => this.#shown(reader, line)
   }
 

@@ -263,7 +263,7 @@ class Device:
         last = first if kind == EVENT else last
         here['head'] = max(here['head'], last)
         self.kept[first] = (last, frame)
-        while ready := [first for first in self.kept if first <= here['have'] + 1]:
+        while self.shown < self.count and (ready := [first for first in self.kept if first <= here['have'] + 1]):
             last, frame = self.kept.pop(min(ready))
             if last > here['have']:
                 here['have'] = last
@@ -309,6 +309,7 @@ class Device:
     def run(self, peer, texts, count):
         """Sends the texts, shows `count` messages, through as many connections as that takes."""
         self.login()
+        self.count = count
         self.peer, tries = self.call('/v1/users/' + parse.quote(peer))['user'], 0
         pair = '\0'.join(sorted([self.state['user'], self.peer])).encode()
         self.room = 'd' + base64.urlsafe_b64encode(hashlib.sha256(pair).digest()).decode()[:22]  # [5]

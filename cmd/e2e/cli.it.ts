@@ -1,0 +1,209 @@
+/** The command line as a newcomer types it. */
+import { execFile } from 'node:child_process'
+import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
+import t from 'tap'
+import { eventually } from '../../lib/testing/eventually.ts'
+import { seeded } from '../../lib/testing/seeded.ts'
+import { Chat, within } from './chat.ts'
+import { Child } from './child.ts'
+import { Server } from './server.ts'
+import { textOf } from './text.ts'
+
+t.setTimeout(600_000)
+
+const ROOT = fileURLToPath(new URL('../..', import.meta.url))
+const SOON_MS = 30_000
+const KEYS = ['room', 'seq', 'id', 'time', 'sender', 'text']
+
+const server = await Server.start()
+t.teardown(() => server.end())
+const chat = await Chat.open(server.api)
+t.teardown(() => chat.end())
+
+const as = (profile: string, ...args: readonly string[]): string[] => [
+  '--profile',
+  profile,
+  ...args,
+]
+const json = (lines: readonly string[]) =>
+  lines.map((line) => JSON.parse(line) as Record<string, unknown>)
+const texts = (lines: readonly string[]) => json(lines).map(({ text }) => text)
+
+t.test('two people meet', async (t) => {
+  const [hello = ''] = await chat.lines(as('ann', 'register', 'ann', '--password', 'correct horse'))
+  t.match(hello, /You are @ann \(u[\w-]+\) on http:\/\/127\.0\.0\.1:\d+, device v[\w-]+\./)
+  const [bob] = json(
+    await chat.lines(as('bob', '--json', 'register', 'bob', '--password', 'battery staple')),
+  )
+  t.match(bob, { user: /^u/, handle: 'bob', device: /^v/, server: server.api })
+
+  const sent = await chat.run(as('ann', 'send', '@bob', 'Hello, Bob 👋🏽'))
+  t.equal(sent.code, 0)
+  const [line] = json(await chat.lines(as('bob', 'history', '@ann', '--json')))
+  t.same(Object.keys(line ?? {}), KEYS, 'one JSON object a line')
+  t.match(line, { text: 'Hello, Bob 👋🏽', seq: 2, id: /^\d+$/ })
+  const [read = ''] = await chat.lines(as('bob', 'history', '@ann'))
+  t.match(read, /^\d\d:\d\d:\d\d ann: Hello, Bob 👋🏽$/, 'for a person: when, who, what')
+
+  const [room = ''] = await chat.lines(as('bob', 'rooms'))
+  t.match(room, /^d[\w-]{22} {2}@ann {2}\(1 new\) {2}.*ann: Hello, Bob/)
+  t.match(json(await chat.lines(as('bob', 'rooms', '--json'))), [
+    { kind: 'dm', head: 2, unread: 1, left: false },
+  ])
+})
+
+t.test('a second device has what was said before it came', async (t) => {
+  await chat.lines(as('phone', 'login', 'bob', '--password', 'battery staple', '--device', 'phone'))
+  const first = await chat.lines(as('phone', 'sync', '--json'))
+  t.same(texts(first), ['Hello, Bob 👋🏽'])
+  t.same(await chat.lines(as('phone', 'sync', '--json')), [], 'a second sync has nothing new')
+  await chat.lines(as('bob', 'send', '@ann', 'Hi Ann'))
+  const own = await eventually(
+    'the phone has what the other device sent',
+    async () => {
+      const lines = await chat.lines(as('phone', 'sync', '--json'))
+      return lines.length > 0 && lines
+    },
+    { within: SOON_MS },
+  )
+  t.same(texts(own), ['Hi Ann'])
+})
+
+t.test('a group, by name and by id', async (t) => {
+  const [id = ''] = await chat.lines(as('ann', 'create', 'Tea & Cake', 'bob'))
+  t.match(id, /^g[\w-]{21}$/)
+  await chat.lines(as('ann', 'send', 'Tea & Cake', 'At four?'))
+  await chat.lines(as('bob', 'send', id, 'Gladly.'))
+  t.same(texts(await chat.lines(as('ann', '--json', 'history', id))), ['At four?', 'Gladly.'])
+  const kinds = json(await chat.lines(as('bob', '--json', 'history', id, '--events')))
+  t.match(kinds[0], { kind: 'created', title: 'Tea & Cake', seq: 1 })
+  t.equal(kinds.length, 3)
+  t.same(texts(await chat.lines(as('bob', '--json', 'history', id, '--limit', '1'))), ['Gladly.'])
+  t.same(texts(await chat.lines(as('bob', '--json', 'history', id, '--before', '3'))), ['At four?'])
+})
+
+t.test('tail shows what comes, and ends when told to', async (t) => {
+  const tail = chat.start(...as('bob', '--json', 'tail', '@ann', '--from', '1', '--count', '4'))
+  const lines: string[] = []
+  tail.onLine((line) => lines.push(line))
+  await eventually('it shows what there is', () => lines.length === 2, { within: SOON_MS })
+  await chat.lines(as('ann', 'send', '@bob', 'third'))
+  await eventually('it shows what comes', () => lines.length === 3, { within: SOON_MS })
+  await chat.lines(as('ann', 'send', '@bob', 'fourth'))
+  t.match(await within(tail, SOON_MS, 'a tail of four'), { code: 0 })
+  t.same(texts(lines), ['Hello, Bob 👋🏽', 'Hi Ann', 'third', 'fourth'])
+
+  const endless = chat.start(...as('bob', 'tail', '@ann', '--from', '5'))
+  await eventually('it shows the last', () => /fourth/.test(endless.tail), { within: SOON_MS })
+  t.same(await chat.lines(as('bob', 'send', '@ann', 'beside a tail')), [])
+  await eventually('it goes on beside a send', () => /beside/.test(endless.tail), {
+    within: SOON_MS,
+  })
+  endless.kill('SIGINT')
+  t.match(await within(endless, SOON_MS, 'a tail that is stopped'), { code: 130 })
+})
+
+t.test('a text piped in comes out the same', async (t) => {
+  const text = textOf(300, seeded(3))
+  const input = `${text.join('\n')}\n`
+  const acks = await chat.lines(as('ann', '--json', 'send', '@bob', '-'), input)
+  t.same(texts(acks), text, 'one ack a line, in order')
+  t.same(texts(await chat.lines(as('bob', '--json', 'history', '@ann', '--limit', '300'))), text)
+  const seqs = json(acks).map(({ seq }) => Number(seq))
+  t.same(
+    seqs,
+    seqs.map((_, i) => seqs[0]! + i),
+    'dense',
+  )
+
+  const gaps = '\n\nafter two empty lines\n\n\nbefore the last\nno line break at the end'
+  await chat.lines(as('ann', 'send', '@bob'), gaps)
+  const back = texts(await chat.lines(as('bob', '--json', 'history', '@ann', '--limit', '3')))
+  t.equal(back.join('\n'), gaps, 'empty lines too')
+})
+
+t.test('what is not to be sent is refused, and what was sent before it stays', async (t) => {
+  const child = chat.start(...as('ann', 'send', '@bob', '-'))
+  child.stdin.end(Buffer.concat([Buffer.from('good line\n'), Buffer.from([0x62, 0xff, 0x0a])]))
+  t.match(await within(child, SOON_MS, 'send of no UTF-8'), { code: 2 })
+  t.match(child.tail, /not valid UTF-8/)
+  const long = await chat.run(as('ann', 'send', '@bob', '-'), `short\n${'x'.repeat(9_000)}\n`)
+  t.equal(long.code, 5)
+  t.match(long.tail, /Message 2: .*8192 bytes/)
+  const last = texts(await chat.lines(as('bob', '--json', 'history', '@ann', '--limit', '2')))
+  t.equal(last.at(-1), 'short')
+})
+
+t.test('a send that is killed leaves the rest for the next', async (t) => {
+  const text = textOf(2_000, seeded(4))
+  const sender = chat.start(...as('ann', '--json', 'send', '@bob', '-'))
+  let acked = 0
+  sender.onLine(() => {
+    acked++
+  })
+  sender.stdin.write(`${text.join('\n')}\n`)
+  await eventually('some are acked', () => acked > 200, { within: SOON_MS, every: 1 })
+  sender.kill('SIGKILL')
+  await sender.exit
+  await chat.lines(as('ann', 'sync'))
+  const limit = ['--limit', String(text.length)]
+  const lines = texts(await chat.lines(as('bob', '--json', 'history', '@ann', ...limit)))
+  const arrived = lines.slice(lines.indexOf(text[0]))
+  t.ok(arrived.length >= acked, 'what was acked, and more')
+  t.same(arrived, text.slice(0, arrived.length), 'in order, once, without a gap')
+})
+
+t.test('exit codes tell scripts what went wrong', async (t) => {
+  const cases: readonly [string, number, RegExp, readonly string[]][] = [
+    [
+      'a wrong password',
+      4,
+      /Handle or password is wrong/,
+      as('x', 'login', 'ann', '--password', 'nonono'),
+    ],
+    ['nobody logged in', 4, /parley login HANDLE/, as('nobody', 'rooms')],
+    [
+      'a handle that is taken',
+      5,
+      /@ann is taken/,
+      as('x', 'register', 'ann', '--password', 'long enough'),
+    ],
+    ['a user who is not there', 5, /parley: /, as('ann', 'send', '@nobody', 'hi')],
+    ['a room of others', 5, /not a member/, as('ann', 'history', 'gNobodysRoomNobodys000')],
+    ['no such room name', 2, /No room is named/, as('ann', 'history', 'Nowhere')],
+    ['no password', 2, /PARLEY_PASSWORD/, as('x', 'register', 'new')],
+    ['no such option', 2, /unknown option/, as('ann', 'rooms', '--colour')],
+    ['no number', 2, /whole number from 1/, as('ann', 'history', '@bob', '--limit', '10; DROP')],
+    ['a missing argument', 2, /missing required argument/, as('ann', 'send')],
+    ['a profile that is a path', 2, /A profile is/, as('../ann', 'rooms')],
+    ['no server', 3, /cannot reach/i, as('ann', 'rooms', '--server', 'http://127.0.0.1:1')],
+  ]
+  for (const [what, code, said, args] of cases) {
+    const answer = await chat.run(args)
+    t.equal(answer.code, code, what)
+    t.match(answer.tail, said, what)
+    t.same(answer.lines, [], 'nothing on standard output')
+  }
+})
+
+t.test('`npx parley`, `node cmd/parley.mjs`, and a reader that goes away', async (t) => {
+  const env = { ...process.env, PARLEY_HOME: chat.home, PARLEY_SERVER: server.api }
+  const options = { cwd: ROOT, env, timeout: 60_000 }
+  const run = promisify(execFile)
+  const npx = await run('npx', ['parley', ...as('bob', 'history', '@ann', '--limit', '1')], options)
+  t.match(npx.stdout, /^\d\d:\d\d:\d\d ann: /)
+  const entry = `${ROOT}/cmd/parley.mjs`
+  const head = new Child(
+    'sh',
+    ['-c', 'node "$0" --profile bob history @ann --limit 300 | head -n 2', entry],
+    {
+      ...{ PARLEY_HOME: chat.home, PARLEY_SERVER: server.api },
+    },
+  )
+  const lines: string[] = []
+  head.onLine((line) => lines.push(line))
+  t.match(await within(head, SOON_MS * 2, 'head'), { code: 0 })
+  t.equal(lines.length, 2)
+  t.notMatch(head.tail, /EPIPE|Error/)
+})
