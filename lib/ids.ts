@@ -5,8 +5,7 @@
 import { sha256 } from '@noble/hashes/sha2.js'
 import { nanoid } from 'nanoid'
 
-/** Exported only so that declarations can name it. */
-export declare const brand: unique symbol
+declare const brand: unique symbol
 type Id<Name extends string> = string & { readonly [brand]: Name }
 
 export type UserId = Id<'user'>

@@ -48,7 +48,11 @@ export const accountChanged = async (
   return row
 }
 
-export const outboxRow = (row: UserRow, known: readonly DeviceFacts[], now: number) => ({
+export const outboxRow = (
+  row: UserRow,
+  known: readonly DeviceFacts[],
+  now: number,
+): typeof outbox.$inferInsert => ({
   user: row.id,
   kind: 'account' as const,
   version: row.version,
