@@ -37,11 +37,11 @@ const send = (n: number, room = ROOM, text = `text ${n}`) =>
 const open = (room = ROOM) => encodeFrame('open', { req: 1, room, peer: null, lineage: null })
 const fetch = (from: number) =>
   encodeFrame('fetch', { req: 1, room: ROOM, from, limit: 10, back: false })
-const answered = (asked: Asked) => eventually('an answer', () => asked.final)
+const answered = (asked: Asked) => eventually('an answer', () => asked.answer)
 const acked = async (asked: Asked) => {
-  const final = await answered(asked)
-  if (final.name !== 'ack') throw new Error(`no ack: ${JSON.stringify(final)}`)
-  return final.seq
+  const answer = await answered(asked)
+  if (answer.name !== 'ack') throw new Error(`no ack: ${JSON.stringify(answer)}`)
+  return answer.seq
 }
 
 t.test('L1 what an envelope brings is one batch; its answers are one envelope', async (t) => {
@@ -79,8 +79,8 @@ t.test(
     }
     const answerOf = async () => {
       const [asked] = its.client.ask(host.incarnation, ANN, send(n))
-      const answer = await eventually('an answer', () => asked!.final ?? asked!.laters[0])
-      if (asked!.final !== undefined) n++
+      const answer = await eventually('an answer', () => asked!.answer ?? asked!.laters[0])
+      if (asked!.answer !== undefined) n++
       return answer
     }
     const refused = await eventually('it is noticed', async () => {
@@ -109,8 +109,8 @@ t.test('L9 O5 a fenced host stops, and takes the partition again under a newer v
   const view = host.placement.view + 5
   const epoch = await takeLog(its.outside, p, view)
   const [asked] = its.client.ask(host.incarnation, ANN, send(2))
-  await eventually('it is told', () => asked!.moved === 1)
-  t.equal(asked!.final, undefined)
+  await eventually('it is told', () => asked!.moves === 1)
+  t.equal(asked!.answer, undefined)
   t.notOk(host.serving.includes(p))
   t.equal(host.serving.length, 1, 'the other partition goes on')
   await eventually('it serves again', () => host.serving.includes(p), LONG)
@@ -153,7 +153,7 @@ t.test('drain: two hosts, one leaves: the other serves all at once, nothing is l
   }
   const [gone] = its.client.ask(first.incarnation, ANN, open())
   await its.outside.flush()
-  t.equal(gone!.final, undefined)
+  t.equal(gone!.answer, undefined)
 })
 
 t.test('O1 a host that a newer incarnation has replaced stops serving', async (t) => {

@@ -2,7 +2,7 @@ import { setTimeout as pause } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import { createRoomBehavior } from '../../actors/room/room.ts'
 import type { Room } from '../../actors/room/state.ts'
-import type { DeviceId, RoomId, UserId } from '../ids.ts'
+import type { RoomId, UserId } from '../ids.ts'
 import { partitionOf } from '../ids.ts'
 import { encodeFrame, readFrame, readValue } from '../protocol/codec.ts'
 import { readLive } from '../protocol/envelopes.ts'
@@ -22,7 +22,6 @@ import { tempState } from '../testing/temp-state.ts'
 import { fastClock } from '../testing/test-clock.ts'
 import { TestHost } from '../testing/test-host.ts'
 import { TestSender } from '../testing/test-sender.ts'
-import { readCommand } from './intake.ts'
 
 const PARTITIONS = 4
 const HOSTS = 3
@@ -61,18 +60,11 @@ const arena = async (t: Test) => {
   /** What a user is told by the next answer for good; undefined when it moved, or nobody says. */
   const ask = (user: UserId, frame: Uint8Array, host: Host) =>
     new Promise<ReturnType<typeof readFrame> | undefined>((resolve) => {
-      const outlet = {
-        final: (_t: number, _a: number, bytes: Uint8Array) =>
-          resolve(readFrame(new Reader(bytes.slice()))),
+      host.put(user, frame, 0, {
+        final: (_token, _attempt, bytes) => resolve(readFrame(new Reader(bytes.slice()))),
         later: () => resolve(undefined),
         moved: () => resolve(undefined),
-      }
-      const device = 'vtest' as DeviceId
-      host.execute(
-        room,
-        { outlet, gateway: undefined, token: 0, attempt: 0, handle: 0, user, device },
-        readCommand(frame),
-      )
+      })
       setTimeout(resolve, 1000, undefined)
     })
 

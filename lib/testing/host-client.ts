@@ -1,4 +1,5 @@
 /** Speaks to hosts as a gateway does, in envelopes over NATS, for any user, and keeps what it is told. */
+import type { Outlet } from '../actor/outbound.ts'
 import type { Nats } from '../bus/bus.ts'
 import { type DeviceId, type Incarnation, newGatewayId, type UserId } from '../ids.ts'
 import { readFrame } from '../protocol/codec.ts'
@@ -6,37 +7,45 @@ import { readToGateway, writeRoomCommand } from '../protocol/envelopes.ts'
 import { Reader } from '../protocol/reader.ts'
 import { Writer } from '../protocol/writer.ts'
 import { gatewaySubject, hostSubject } from '../subjects.ts'
+import type { Target } from './test-sender.ts'
 
 export type Reply = ReturnType<typeof readFrame>
 
+const frameOf = (bytes: Uint8Array) => readFrame(new Reader(bytes.slice()))
+
 /** What one command was answered. */
-export class Asked {
-  final: Reply | undefined
+export class Asked implements Outlet {
+  answer: Reply | undefined
   readonly laters: Reply[] = []
-  moved = 0
+  moves = 0
+
+  final(_token: number, _attempt: number, frame: Uint8Array): void {
+    this.answer = frameOf(frame)
+  }
+
+  later(_token: number, _attempt: number, frame: Uint8Array): void {
+    this.laters.push(frameOf(frame))
+  }
+
+  moved(): void {
+    this.moves++
+  }
 }
 
 export class HostClient {
   readonly gateway = newGatewayId()
   readonly #nats: Nats
-  readonly #asked = new Map<number, Asked>()
+  readonly #outlets = new Map<number, Outlet>()
   readonly #stop: () => void
   #token = 0
 
   constructor(nats: Nats) {
     this.#nats = nats
-    const frameOf = (bytes: Uint8Array) => readFrame(new Reader(bytes.slice()))
     this.#stop = nats.subscribe(gatewaySubject(this.gateway), ({ data }) =>
       readToGateway(data, () => ({
-        final: (token, _attempt, bytes) => {
-          const asked = this.#asked.get(token)
-          if (asked !== undefined) asked.final = frameOf(bytes)
-        },
-        later: (token, _attempt, bytes) => this.#asked.get(token)?.laters.push(frameOf(bytes)),
-        moved: (token) => {
-          const asked = this.#asked.get(token)
-          if (asked !== undefined) asked.moved++
-        },
+        final: (token, attempt, frame) => this.#outlets.get(token)?.final(token, attempt, frame),
+        later: (token, attempt, frame) => this.#outlets.get(token)?.later(token, attempt, frame),
+        moved: (token, attempt) => this.#outlets.get(token)?.moved(token, attempt),
         deliver: () => {},
         pointers: () => {},
         kick: () => {},
@@ -46,17 +55,39 @@ export class HostClient {
 
   /** One envelope with these clients' frames for rooms. */
   ask(host: Incarnation, user: UserId, ...frames: readonly Uint8Array[]): Asked[] {
-    const writer = new Writer().str(this.gateway)
-    const asked = frames.map((frame) => {
-      const token = ++this.#token
-      const stamp = { handle: token, user, device: 'vtest' as DeviceId }
-      writeRoomCommand(writer, 'room', token, 0, stamp, frame)
-      const its = new Asked()
-      this.#asked.set(token, its)
-      return its
-    })
-    this.#nats.publish(hostSubject(host), writer.take())
+    const asked = frames.map(() => new Asked())
+    this.#send(
+      host,
+      user,
+      frames.map((frame, i) => ({ frame, attempt: 0, outlet: asked[i]! })),
+    )
     return asked
+  }
+
+  /** For senders: to whatever host serves now; while none does, it has moved. */
+  to(host: () => Incarnation | undefined): Target {
+    return {
+      put: (user, frame, attempt, outlet) => {
+        const now = host()
+        if (now === undefined) outlet.moved(0, attempt)
+        else this.#send(now, user, [{ frame, attempt, outlet }])
+      },
+    }
+  }
+
+  #send(
+    host: Incarnation,
+    user: UserId,
+    commands: readonly { frame: Uint8Array; attempt: number; outlet: Outlet }[],
+  ): void {
+    const writer = new Writer().str(this.gateway)
+    for (const { frame, attempt, outlet } of commands) {
+      const token = ++this.#token
+      this.#outlets.set(token, outlet)
+      const stamp = { handle: token, user, device: 'vtest' as DeviceId }
+      writeRoomCommand(writer, 'room', token, attempt, stamp, frame)
+    }
+    this.#nats.publish(hostSubject(host), writer.take())
   }
 
   /** Anything. */

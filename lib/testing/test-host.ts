@@ -4,8 +4,9 @@
  */
 import { setTimeout as pause } from 'node:timers/promises'
 import { Appends } from '../actor/appends.ts'
-import type { RoomBehavior, RoomCommand } from '../actor/behavior.ts'
-import { type Origin, Outbound } from '../actor/outbound.ts'
+import type { RoomBehavior } from '../actor/behavior.ts'
+import { readCommand } from '../actor/intake.ts'
+import { Outbound, type Outlet } from '../actor/outbound.ts'
 import { type StartContext, takeLog } from '../actor/owner-start.ts'
 import { Partition } from '../actor/partition.ts'
 import { PointerQueue } from '../actor/pointer-queue.ts'
@@ -13,7 +14,7 @@ import { Routes } from '../actor/routes.ts'
 import type { Nats } from '../bus/bus.ts'
 import { checkpointKey, Positions } from '../bus/positions.ts'
 import type { Clock } from '../clock.ts'
-import { newIncarnation, partitionOf, type RoomId } from '../ids.ts'
+import { type DeviceId, newIncarnation, partitionOf, type UserId } from '../ids.ts'
 import { Snowflake } from '../snowflake.ts'
 import type { HistoryStore } from '../store/history/history.ts'
 import type { StateStore } from '../store/state/state.ts'
@@ -96,10 +97,16 @@ export class TestHost<State> {
     return true
   }
 
-  execute(room: RoomId, origin: Origin, command: RoomCommand): void {
+  put(user: UserId, frame: Uint8Array, attempt: number, outlet: Outlet): void {
+    const command = readCommand(frame)
+    const { room } = command
     const partition = this.owned.get(partitionOf(room, this.#given.partitions))
-    if (partition === undefined) origin.outlet.moved(origin.token, origin.attempt)
-    else partition.execute(room, origin, command)
+    if (partition === undefined) outlet.moved(0, attempt)
+    else {
+      const device = 'vtest' as DeviceId
+      const from = { outlet, gateway: undefined, token: 0, attempt, handle: 0, user, device }
+      partition.execute(room, from, command)
+    }
   }
 
   lose(p: number): void {

@@ -2,15 +2,14 @@
  * A device that sends numbered texts into a room, several at once, and sends them again in their order wherever the
  * partition may be, until each is acked. It is judged by `Outbox`.
  */
-import type { RoomCommand } from '../actor/behavior.ts'
-import { readCommand } from '../actor/intake.ts'
-import type { Origin } from '../actor/outbound.ts'
-import type { DeviceId, RoomId, UserId } from '../ids.ts'
+import type { Outlet } from '../actor/outbound.ts'
+import type { RoomId, UserId } from '../ids.ts'
 import { encodeFrame, readFrame } from '../protocol/codec.ts'
 import { Reader } from '../protocol/reader.ts'
 import type { Outbox } from './invariants.ts'
 
-export type Target = { execute(room: RoomId, origin: Origin, command: RoomCommand): void }
+/** Whom a frame for a room is handed to. */
+export type Target = { put(user: UserId, frame: Uint8Array, attempt: number, outlet: Outlet): void }
 
 type Given = {
   readonly user: UserId
@@ -25,7 +24,7 @@ type Given = {
   /** Whom to ask now. */
   target(): Target
   /** A text was acked with this sequence. */
-  acked(seq: number): void
+  acked?(seq: number): void
 }
 
 const PATIENCE_MS = 100
@@ -40,6 +39,9 @@ export class TestSender {
   /** Answers for good that were no ack. */
   readonly refusals: string[] = []
   resends = 0
+  /** The highest number that was acked, and how. */
+  newest: { readonly frame: Uint8Array; readonly seq: number; readonly id: bigint } | undefined
+  #newest = 0
 
   constructor(given: Given) {
     this.#given = given
@@ -83,25 +85,19 @@ export class TestSender {
   #send(n: number): void {
     const frame = this.#frames[n - 1]
     if (frame === undefined) return
-    const { room, user, target } = this.#given
+    const { user, target } = this.#given
     const attempt = this.#attempt
     const trouble = () => {
       if (attempt === this.#attempt) this.#wake()
     }
-    const outlet = {
-      final: (_token: number, _attempt: number, answer: Uint8Array) => this.#answer(n, answer),
+    target().put(user, frame, attempt, {
+      final: (_token, _attempt, answer) => this.#answer(n, frame, answer),
       later: trouble,
       moved: trouble,
-    }
-    const device = 'vtest' as DeviceId
-    target().execute(
-      room,
-      { outlet, gateway: undefined, token: n, attempt, handle: 0, user, device },
-      readCommand(frame),
-    )
+    })
   }
 
-  #answer(n: number, bytes: Uint8Array): void {
+  #answer(n: number, frame: Uint8Array, bytes: Uint8Array): void {
     const answer = readFrame(new Reader(bytes.slice()))
     if (answer.name !== 'ack') {
       this.refusals.push(`${n}: ${JSON.stringify(answer)}`)
@@ -109,7 +105,11 @@ export class TestSender {
       return
     }
     this.#given.outbox.acked(n, answer.seq, answer.id)
-    this.#given.acked(answer.seq)
+    this.#given.acked?.(answer.seq)
+    if (n > this.#newest) {
+      this.#newest = n
+      this.newest = { frame, seq: answer.seq, id: answer.id }
+    }
     this.#frames[n - 1] = undefined
     const before = this.#low
     while (this.#low <= this.#frames.length && this.#frames[this.#low - 1] === undefined)
