@@ -89,8 +89,8 @@ t.test('login', async (t) => {
     t.match(full, { status: 403, body: { error: 'limit', message: String } })
     const listed = full.body.devices as { device: string; name: string }[]
     t.same(
-      listed.map(({ name }) => name),
-      ['device', 'desk', 'device'],
+      listed.map(({ name }) => name).sort(),
+      ['desk', 'device', 'device'],
     )
     const strange = await call('POST', '/v1/login', { body: { ...body, replace: 'vNobodys' } })
     t.match(strange, { status: 403, body: { error: 'limit' } })
