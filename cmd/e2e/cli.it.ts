@@ -1,6 +1,6 @@
 /** The command line as a newcomer types it. */
 import { execFile } from 'node:child_process'
-import { fileURLToPath } from 'node:url'
+import { resolve } from 'node:path'
 import { promisify } from 'node:util'
 import t from 'tap'
 import { eventually } from '../../lib/testing/eventually.ts'
@@ -12,7 +12,7 @@ import { textOf } from './text.ts'
 
 t.setTimeout(600_000)
 
-const ROOT = fileURLToPath(new URL('../..', import.meta.url))
+const ROOT = resolve(import.meta.dirname, '../..')
 const SOON_MS = 30_000
 const KEYS = ['room', 'seq', 'id', 'time', 'sender', 'text']
 

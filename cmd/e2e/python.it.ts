@@ -1,7 +1,6 @@
 /** A client in another language, written from PROTOCOL.md alone: docs/examples/client.py. */
 import { spawnSync } from 'node:child_process'
-import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
+import { join, resolve } from 'node:path'
 import t, { type Test } from 'tap'
 import { seeded } from '../../lib/testing/seeded.ts'
 import { Chat, within } from './chat.ts'
@@ -12,7 +11,7 @@ import { textOf } from './text.ts'
 
 t.setTimeout(600_000)
 
-const CLIENT = fileURLToPath(new URL('../../docs/examples/client.py', import.meta.url))
+const CLIENT = resolve(import.meta.dirname, '../../docs/examples/client.py')
 const LINES = 400
 const SEND_MS = 120_000
 
