@@ -2,9 +2,11 @@
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { type Child, type Exit, startParley } from './child.ts'
+import { fileURLToPath } from 'node:url'
+import { Child, type Exit, startParley } from './child.ts'
 
 const ANSWER_MS = 60_000
+const FOLLOWER = fileURLToPath(new URL('./follower.ts', import.meta.url))
 
 export type Answer = Exit & {
   readonly lines: readonly string[]
@@ -29,6 +31,15 @@ export class Chat {
   /** Starts `parley ARGS`; its standard input is open. */
   start(...args: readonly string[]): Child {
     const child = startParley(args, { PARLEY_HOME: this.home, PARLEY_SERVER: this.#server })
+    this.#started.push(child)
+    return child
+  }
+
+  /** Starts a device with a durable queue, which ends once it was shown `count` events. */
+  follow(profile: string, count: number): Child {
+    const child = new Child(process.execPath, [
+      ...[FOLLOWER, join(this.home, profile), this.#server, String(count)],
+    ])
     this.#started.push(child)
     return child
   }

@@ -7,15 +7,18 @@ t.setTimeout(600_000)
 /** So slow that a short text is on its way for a while. */
 const SLOW = ['--frame-rate', '300', '--frame-burst', '200']
 
-for (const [seed, kinds] of [
-  [11, ['up', 'nats']],
-  [12, ['all', 'drain']],
+for (const [seed, kinds, delivery] of [
+  [11, ['up', 'nats'], 'cursor'],
+  [12, ['all', 'drain'], 'queue'],
 ] as const) {
-  t.test(`a text arrives complete, in order and once through ${kinds.join(' and ')}`, async (t) => {
-    const plan = { seed, lines: 1_200, faults: 2, kinds, settings: SLOW }
-    const outcome = await runKill(plan, (line) => t.comment(line))
-    t.same(outcome.violations, [])
-    t.equal(outcome.faultsLanded, 2, 'both struck while lines were on their way')
-    t.equal(outcome.acked, 1_201)
-  })
+  t.test(
+    `a text arrives complete, in order and once through ${kinds.join(' and ')}, ${delivery}`,
+    async (t) => {
+      const plan = { seed, lines: 1_200, faults: 2, kinds, delivery, settings: SLOW }
+      const outcome = await runKill(plan, (line) => t.comment(line))
+      t.same(outcome.violations, [])
+      t.equal(outcome.faultsLanded, 2, 'both struck while lines were on their way')
+      t.equal(outcome.acked, 1_201)
+    },
+  )
 }

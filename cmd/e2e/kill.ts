@@ -12,6 +12,8 @@ import { Judge } from './judge.ts'
 import { Server } from './server.ts'
 import { textOf } from './text.ts'
 
+export type Delivery = 'cursor' | 'queue'
+
 export type KillPlan = {
   readonly seed: number
   readonly lines: number
@@ -20,6 +22,8 @@ export type KillPlan = {
   readonly kinds?: readonly FaultKind[]
   /** For `parley up`. */
   readonly settings?: readonly string[]
+  /** Who keeps the place of the devices that read: they, or the server (contracts I5). Default: cursor. */
+  readonly delivery?: Delivery
 }
 
 export type KillOutcome = {
@@ -87,10 +91,13 @@ class KillRun {
     // What every device is due: the event that makes the room, the greeting, the text.
     const due = 2 + this.#text.length
     const early: string[] = []
-    const live = chat.start(
-      ...['--profile', 'bob', 'tail', '@ann', '--from', '1', '--count', String(due)],
-      ...['--json', '--events'],
-    )
+    const live =
+      this.#plan.delivery === 'queue'
+        ? chat.follow('bob', due)
+        : chat.start(
+            ...['--profile', 'bob', 'tail', '@ann', '--from', '1', '--count', String(due)],
+            ...['--json', '--events'],
+          )
     let shown = (line: string): unknown => early.push(line)
     live.onLine((line) => shown(line))
 
@@ -114,7 +121,7 @@ class KillRun {
         count: 0,
       }),
     )
-    for (const device of late) await this.#sync(device)
+    await Promise.all(late.map((device) => this.#catchUp(device, 2)))
 
     await this.#send(judge)
     // Acked, but not yet seen by everybody, nor in the history.
@@ -125,7 +132,7 @@ class KillRun {
     if (exit instanceof Error || exit.code !== 0) {
       this.#problems.push(`the live tail: ${exit instanceof Error ? exit.message : live.tail}`)
     }
-    for (const device of late) await this.#catchUp(device, due)
+    await Promise.all(late.map((device) => this.#catchUp(device, due)))
     for (const profile of ['bob', 'ann']) {
       const show = judge.screen(`${profile}, history`)
       const args = ['--profile', profile, '--json', 'history', profile === 'bob' ? '@ann' : '@bob']
@@ -198,19 +205,30 @@ class KillRun {
     )
   }
 
-  async #sync(device: Late) {
-    const lines = await this.#chat.lines([
-      ...['--profile', device.profile, '--json', 'sync', '--events'],
-    ])
-    for (const line of lines) device.screen(line)
-    device.count += lines.length
-  }
-
   /** What the server owes a device that comes back must be there within seconds, whatever happened. */
   async #catchUp(device: Late, due: number): Promise<void> {
+    const { profile, screen } = device
+    const show = (line: string): void => {
+      device.count++
+      screen(line)
+    }
+    if (this.#plan.delivery === 'queue') {
+      const follower = this.#chat.follow(profile, due - device.count)
+      follower.onLine(show)
+      // What did not come is found missing by the judge.
+      await within(follower, ARRIVE_MS, `${profile} catches up`).catch((error: Error) =>
+        this.#problems.push(error.message),
+      )
+      return
+    }
     const until = performance.now() + ARRIVE_MS
-    do await this.#sync(device)
-    while (device.count < due && performance.now() < until)
+    do {
+      for (const line of await this.#chat.lines([
+        ...['--profile', profile, '--json', 'sync', '--events'],
+      ])) {
+        show(line)
+      }
+    } while (device.count < due && performance.now() < until)
   }
 
   #judged(judge: Judge): KillOutcome {

@@ -3,6 +3,7 @@ import { devicePromises } from './promises/devices.ts'
 import { groupPromises } from './promises/groups.ts'
 import { outboxPromises } from './promises/outbox.ts'
 import { profilePromises } from './promises/profiles.ts'
+import { queuePromises } from './promises/queues.ts'
 import { Server } from './server.ts'
 
 t.setTimeout(600_000)
@@ -21,3 +22,4 @@ groupPromises(t, server)
 // These restart the server.
 profilePromises(t, server)
 outboxPromises(t, server)
+queuePromises(t, server)

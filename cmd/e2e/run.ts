@@ -1,7 +1,7 @@
 /** `npm run e2e -- SCENARIO [options]`: the whole house in processes of its own, judged by the invariants. */
 import { parseArgs } from 'node:util'
 import { FAULT_KINDS, FAULTS, type FaultKind } from './faults.ts'
-import { type KillOutcome, runKill } from './kill.ts'
+import { type Delivery, type KillOutcome, runKill } from './kill.ts'
 
 const HELP = `npm run e2e -- kill [options]
 
@@ -10,6 +10,7 @@ const HELP = `npm run e2e -- kill [options]
   --lines N     of the text that is piped through \`send -\` (10000)
   --faults N    in each run (6)
   --kinds A,B   of these only
+  --queue       the devices that read have durable queues
   --json        end with one line {"scenario","seeds","faultsLanded","acked","violations"}
 
 Faults:
@@ -42,6 +43,7 @@ const readOptions = (args: readonly string[]) => {
       lines: { type: 'string', default: '10000' },
       faults: { type: 'string', default: '6' },
       kinds: { type: 'string', default: FAULT_KINDS.join(',') },
+      queue: { type: 'boolean', default: false },
       json: { type: 'boolean', default: false },
     },
   })
@@ -55,6 +57,7 @@ const readOptions = (args: readonly string[]) => {
     lines: whole('lines', values.lines),
     faults: whole('faults', values.faults),
     kinds: kindsOf(values.kinds),
+    delivery: (values.queue ? 'queue' : 'cursor') satisfies Delivery as Delivery,
     json: values.json,
   }
 }
