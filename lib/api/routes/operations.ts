@@ -3,7 +3,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { Type } from 'typebox'
 import { ParleyError } from '../../errors.ts'
 import type { ApiParts, App, GatewayAddress } from '../parts.ts'
-import { REFUSALS } from '../refusals.ts'
+import { REFUSALS, sendRefusal } from '../refusals.ts'
 import { GatewayReply } from '../shapes.ts'
 
 const READY_MS = 1_000
@@ -60,9 +60,11 @@ export const operationRoutes = (app: App, parts: ApiParts): void => {
         response: { 200: StatusReply, ...REFUSALS },
       },
     },
-    async () => {
-      if (!(await isReady(parts))) throw new ParleyError('unavailable', { retryAfterMs: 1_000 })
-      return { status: 'ready' }
+    async (_request, reply) => {
+      if (await isReady(parts)) return { status: 'ready' }
+      // Not thrown: a probe that asks every second and is told "not yet" is nothing for the log.
+      await sendRefusal(reply, new ParleyError('unavailable', { retryAfterMs: 1_000 }))
+      return reply
     },
   )
 
