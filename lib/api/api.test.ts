@@ -88,10 +88,7 @@ t.test('login', async (t) => {
     const full = await call('POST', '/v1/login', { body })
     t.match(full, { status: 403, body: { error: 'limit', message: String } })
     const listed = full.body.devices as { device: string; name: string }[]
-    t.same(
-      listed.map(({ name }) => name).sort(),
-      ['desk', 'device', 'device'],
-    )
+    t.same(listed.map(({ name }) => name).sort(), ['desk', 'device', 'device'])
     const strange = await call('POST', '/v1/login', { body: { ...body, replace: 'vNobodys' } })
     t.match(strange, { status: 403, body: { error: 'limit' } })
     const replaced = await call('POST', '/v1/login', { body: { ...body, replace: first.device } })
