@@ -84,6 +84,12 @@ t.test('L4 a snapshot holds exactly the records up to its stamp', async (t) => {
   t.equal(it.head(), 2)
   t.same(it.checkpoints, [position - 1], 'what was committed when the round began')
   t.notOk(it.partition.drained)
+  it.settle()
+  it.due()
+  it.ackPointers()
+  await next()
+  t.match(it.saved.slice(1), [{ position: position + 1 }], 'the next round stores the rest')
+  t.equal(it.head(), 3)
 })
 
 t.test(
@@ -225,4 +231,15 @@ t.test('L9 a fenced owner writes no snapshot and no checkpoint', async (t) => {
   await next()
   t.equal(writes, 1, 'what was on its way ends, nothing follows')
   t.same(between.checkpoints, [])
+
+  const last = await stage()
+  const stored = Promise.withResolvers<void>()
+  last.on.saveRooms = () => stored.promise
+  last.due()
+  last.ackPointers()
+  await next()
+  last.partition.stop()
+  stored.resolve()
+  await next()
+  t.same([last.saved.length, last.checkpoints], [1, []], 'nor the checkpoint')
 })

@@ -97,7 +97,6 @@ export class Checkpointer<State> {
 
   #encoded(room: RoomActor<State>, saving: Saving, position: number): void {
     room.savings.delete(saving)
-    if (this.#stopped) return
     this.#ready.push({ room, snapshot: { room: room.id, position, state: saving.state! } })
     if (!this.#writing) void this.#write()
   }

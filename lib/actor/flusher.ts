@@ -109,10 +109,4 @@ export class Flusher<State> {
     room.tickets.delete(ticket)
     for (const saving of room.savings) saving.safe(ticket)
   }
-
-  /** Of what was not committed no pointer leaves (contracts L9). */
-  stop(): void {
-    this.#dirty = []
-    this.#jobs = []
-  }
 }

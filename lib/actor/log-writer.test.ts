@@ -125,7 +125,7 @@ t.test('L7 the ack of an earlier attempt comes while the record is read', async 
   its.writer.commit(2, batch(2))
   resolve({ seq: 8, data: batch(1, 99), subject: 'log.0', time: 0 })
   await eventually('read', () => its.reads.length === 1)
-  await promise
+  await pause(1)
   t.match(its.told, [['committed', 8]], 'what the read says is late')
 })
 

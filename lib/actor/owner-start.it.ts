@@ -307,6 +307,8 @@ t.test('owner start', async (t) => {
     t.match(await it.take(), { positions: [], quietUntil: 0 })
     const other = stage(t)
     await other.former(2, 1, handover)
+    // It was read with the chain.
+    other.wire.plan = { reads: { get: () => Promise.reject(new Error('no leader')) } }
     t.match(await other.take(), { quietUntil: 0 })
     const more = stage(t)
     await more.former(3, 1, handover)

@@ -72,7 +72,7 @@ const pagesOf = ({ tail = [], dropped = [], stored = [], logged = [] }: Given) =
                 prev: 0,
                 view: 1,
                 records: [
-                  record(position - 100, 1, 'gAnotherRoom_________' as RoomId),
+                  record(position - 50, 1, 'gAnotherRoom_________' as RoomId),
                   record(position - 100),
                 ],
               })
@@ -99,6 +99,7 @@ t.test('O6 a page with a hole is an error for now, wherever the hole is', async 
   const unavailable = { name: 'ParleyError', code: 'unavailable', canRetry: true }
   const holes: Record<string, [Given, number, number]> = {
     'in the store': [{ stored: [1, 2, 4] }, 1, 4],
+    'one is there twice': [{ stored: [1, 2, 2] }, 1, 3],
     'at its beginning': [{ stored: [2, 3] }, 1, 3],
     'at its end': [{ stored: [1, 2] }, 1, 3],
     'between store and memory': [{ stored: [1, 2], tail: [4, 5] }, 1, 5],

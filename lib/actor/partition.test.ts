@@ -3,6 +3,8 @@ import { createRoomBehavior } from '../../actors/room/room.ts'
 import { ANN, BEN, CAT, commands, EVE, GROUP } from '../../actors/room/scene.ts'
 import { errorByNumber, ParleyError } from '../errors.ts'
 import type { RoomId } from '../ids.ts'
+import type { HistoryRow } from '../store/history/history.ts'
+import { eventFrame } from '../testing/gateway/scripted-host.ts'
 import { EPOCH, partitionStage, type Told } from '../testing/partition-stage.ts'
 import { LEASE_MS } from './lease.ts'
 
@@ -176,8 +178,35 @@ t.test('L3 a read that has waited 2 s is refused for now; a write waits on', asy
   it.settle()
   await new Promise(setImmediate)
   t.same([seqs(write), seqs(resend), later.all], [[2], [2], ['info']])
-  for (const told of [...reads, user.told]) t.equal(told.all.length, 1, 'answered once')
+  it.clock.pass(5000)
+  it.partition.pulse(false)
+  it.partition.stop()
+  for (const told of [...reads, user.told, later]) t.equal(told.all.length, 1, 'answered once')
   t.equal(user.ran(), 0)
+})
+
+t.test('L3 L9 a read that was refused for now is not told anything else', async (t) => {
+  const it = await stage().ready()
+  it.ask(BEN, GROUP, its.send({ n: 1, lineage: 5, join: 1 }, 'undecided'))
+  it.turn()
+  const read = it.ask(CAT, GROUP, its.open())
+  it.clock.pass(2000)
+  it.partition.pulse(false)
+  it.partition.stop()
+  t.same([codes(read), read.moved], [['unavailable'], 0])
+})
+
+t.test('L9 a stopped partition does not go on to write', async (t) => {
+  const it = await stage().ready()
+  it.ask(BEN, GROUP, its.send({ n: 1, lineage: 5, join: 1 }, 'undecided'))
+  it.turn()
+  const { length } = it.appends
+  it.partition.stop()
+  it.clock.pass(5000)
+  it.partition.pulse(true)
+  it.partition.tick()
+  it.turn()
+  t.equal(it.appends.length, length)
 })
 
 t.test('L3 an answer that waits for one proof after the other waits 2 s in all', async (t) => {
@@ -240,8 +269,8 @@ t.test('L9 fenced: whoever waits is told that it moved, and nothing else leaves'
 })
 
 t.test('L9 a page that was being read when it was fenced is not sent', async (t) => {
-  for (const fails of [false, true]) {
-    const { promise, resolve, reject } = Promise.withResolvers<[]>()
+  for (const outcome of ['read', 'failed'] as const) {
+    const { promise, resolve, reject } = Promise.withResolvers<HistoryRow[]>()
     const it = await stage({ history: () => promise }).ready()
     it.on.historyFloor = 1_000_000
     for (let n = 1; n <= 200; n++) {
@@ -249,12 +278,12 @@ t.test('L9 a page that was being read when it was fenced is not sent', async (t)
       it.turn()
       it.ack()
     }
-    const page = it.ask(CAT, GROUP, its.fetch(1, 10))
+    const page = it.ask(CAT, GROUP, its.fetch(1, 1))
     it.partition.stop()
-    if (fails) reject(new Error('gone'))
-    else resolve([])
+    if (outcome === 'failed') reject(new Error('gone'))
+    else resolve([{ room: GROUP, seq: 1, frame: eventFrame(GROUP, 1, 'one') }])
     await new Promise(setImmediate)
-    t.same(page.all, ['moved'])
+    t.same(page.all, ['moved'], outcome)
   }
 })
 
@@ -408,6 +437,8 @@ t.test('what waits for the log is bounded: overloaded', async (t) => {
   while (told.nothing && ++asked < 200_000)
   t.same(codes(told), ['overloaded'])
   t.ok(asked > 50_000)
+  reads.settle()
+  t.same(codes(reads.ask(EVE, GROUP, its.open())), ['not_member'], 'they have left')
 })
 
 t.test('a tick is a record of its own', async (t) => {

@@ -279,7 +279,7 @@ export class Partition<State> {
 
   /** Asks for a record in the log, so that it can be trimmed behind it (contracts L0). */
   tick(): void {
-    if (!this.#stopped) this.#batch()
+    this.#batch()
   }
 
   /** Loads rooms that have records since the checkpoint, so that what they owe is sent and the checkpoint can rise. */
@@ -342,7 +342,6 @@ export class Partition<State> {
     if (this.#stopped) return
     this.#stopped = true
     this.#log.stop()
-    this.#flusher.stop()
     this.#checkpointer.stop()
     this.#releases.stop(this.#frozen === undefined ? this.#queue : [this.#frozen, ...this.#queue])
     this.#rooms.stop()

@@ -180,6 +180,7 @@ t.test('L2 batches are dense within an epoch and begin after its own record', as
     'a number again': changed(2, { number: 1 }),
     'not from 1': changed(1, { number: 2 }),
     'an epoch without its record': changed(5, { epoch: 4 }),
+    'the same, from 1': changed(5, { epoch: 4, number: 1 }),
     'an older epoch after a newer': changed(5, { epoch: 1, number: 4 }),
   })) {
     t.throws(() => read(wrong), { name: 'BrokenChain' }, what)

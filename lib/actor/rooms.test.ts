@@ -141,6 +141,11 @@ t.test(
     t.equal(it.partition.rooms, 2)
     await round()
     t.same(it.checkpoints, [EPOCH])
+    t.same(
+      it.saved.map((one) => one.room).sort(),
+      [GROUP, other],
+      'the snapshots hold what the log held',
+    )
   },
 )
 
@@ -363,6 +368,19 @@ t.test(
       it.ackPointers()
       await loaded()
     }
+    // A refusal for good leaves a record, and no pointer is owed for it.
+    const { historyFloor } = it.on
+    it.ask(ANN, GROUP, its.send({ n: 3 }, ''))
+    t.equal(rooms(), 1, 'a mark is pending')
+    it.turn()
+    t.equal(rooms(), 1, 'a mark is on its way')
+    it.ack()
+    t.equal(rooms(), 1, 'a mark is not in the snapshot')
+    it.on.historyFloor = historyFloor + 1
+    it.clock.pass(10_000)
+    it.partition.pulse(false)
+    it.partition.pulse(false)
+    await loaded()
     t.equal(rooms(), 0)
     const told = it.ask(ANN, GROUP, its.open())
     await loaded()
