@@ -50,7 +50,7 @@ t.test(
     t.same([it.fold.hurry, it.fold.saves], [true, 1])
     const last = it.appends.at(-1)!
     t.same(last.batch.records, [{ kind: 'handover', successor: 'hnext' }])
-    t.equal(it.checkpoints.at(-1), last.expected, 'the checkpoint is where the handover is')
+    t.ok(it.checkpoints.includes(last.expected), 'the checkpoint is what the handover follows')
     t.same(it.ask(ANN, GROUP, its.open()).all, ['moved'], 'the successor may be answering')
   },
 )
