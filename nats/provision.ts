@@ -37,6 +37,9 @@ const WRONG_LAST_SEQUENCE = 10071
 /** No suitable peers, JetStream not available for now, no response from a stream's new leader: a cluster that has just started. */
 const TEMPORARY: ReadonlySet<number> = new Set([10005, 10008, 10023, 10118])
 
+/** The second is what a write to a stream gets that its server has not heard of yet. */
+const TEMPORARY_NAMES: ReadonlySet<string> = new Set(['TimeoutError', 'JetStreamNotEnabled'])
+
 const isApiError = (error: unknown, code: number): boolean =>
   error instanceof JetStreamApiError && error.code === code
 
@@ -50,7 +53,7 @@ const settled = async <T>(step: () => Promise<T>): Promise<T> => {
       const temporary =
         error instanceof JetStreamApiError
           ? TEMPORARY.has(error.code)
-          : error instanceof Error && error.name === 'TimeoutError'
+          : error instanceof Error && TEMPORARY_NAMES.has(error.name)
       if (!temporary || performance.now() > deadline) throw error
       await delay(RETRY_MS)
     }
