@@ -17,15 +17,21 @@ type Printed = {
 
 /** One room that one device sends a text into, each line different, and that others read. */
 export class Judge {
-  readonly invariants = new Invariants()
+  readonly invariants: Invariants
   readonly #room: RoomCheck
   readonly #outbox: Outbox
   /** Line → its number, from 1. */
   readonly #numbers = new Map<string, number>()
   acked = 0
 
-  constructor(room: string, sender: string, lines: readonly string[]) {
-    this.#room = this.invariants.room(room)
+  constructor(
+    room: string,
+    sender: string,
+    lines: readonly string[],
+    invariants: Invariants = new Invariants(),
+  ) {
+    this.invariants = invariants
+    this.#room = invariants.room(room)
     this.#outbox = this.#room.outbox(sender)
     for (const [i, line] of lines.entries()) {
       this.#numbers.set(line, i + 1)

@@ -1,12 +1,14 @@
 /**
  * The whole house as a newcomer uses it, while its processes die: two users with two devices each, a text piped through
  * `send -`, kill -9 at moments that a seed tells, restarts on the same data and ports. The text must arrive complete, in
- * order and once on every device, live and by catch-up, and the history must hold it.
+ * order and once on every device, live and by catch-up, and the history must hold it; so must what a crowd says beside it.
  */
 import { setTimeout as pause } from 'node:timers/promises'
 import { eventually } from '../../lib/testing/eventually.ts'
+import { Invariants } from '../../lib/testing/invariants.ts'
 import { seeded } from '../../lib/testing/seeded.ts'
 import { Chat, within } from './chat.ts'
+import { Crowd } from './crowd.ts'
 import { drawFaults, type Fault, type FaultKind, strike } from './faults.ts'
 import { Judge } from './judge.ts'
 import { Server } from './server.ts'
@@ -20,8 +22,8 @@ export type KillPlan = {
   readonly faults: number
   /** Default: all. */
   readonly kinds?: readonly FaultKind[]
-  /** For `parley up`. */
-  readonly settings?: readonly string[]
+  /** Without the server's limits of what a device may send, so that as many as can be are on their way at once. */
+  readonly unlimited?: boolean
   /** Who keeps the place of the devices that read: they, or the server (contracts I5). Default: cursor. */
   readonly delivery?: Delivery
 }
@@ -36,9 +38,16 @@ export type KillOutcome = {
   readonly total: number
 }
 
+const UNLIMITED = ['frame-rate', 'frame-burst', 'byte-rate', 'byte-burst'].flatMap((name) => [
+  `--${name}`,
+  '1000000',
+])
+
 /** A device that is away, and what it was shown so far. */
 type Late = { readonly profile: string; readonly screen: (line: string) => void; count: number }
 
+/** Who chat beside it, so that every fault hits something. */
+const PAIRS = 5
 const GREETING = '👋🏿 «שלום»'
 const FIRST_MS = 60_000
 /** For the next ack after a fault. */
@@ -54,7 +63,7 @@ export const runKill = async (
   plan: KillPlan,
   say: (line: string) => void,
 ): Promise<KillOutcome> => {
-  await using server = await Server.start(plan.settings)
+  await using server = await Server.start(plan.unlimited === true ? UNLIMITED : [])
   await using chat = await Chat.open(server.api)
   try {
     return await new KillRun(plan, server, chat, say).run()
@@ -73,6 +82,7 @@ class KillRun {
   readonly #text: readonly string[]
   readonly #faults: readonly Fault[]
   readonly #problems: string[] = []
+  readonly #invariants = new Invariants()
   #landed = 0
 
   constructor(plan: KillPlan, server: Server, chat: Chat, say: (line: string) => void) {
@@ -104,10 +114,8 @@ class KillRun {
     const [greeted = ''] = await chat.lines([
       ...['--profile', 'ann', '--json', 'send', '@bob', GREETING],
     ])
-    const judge = new Judge((JSON.parse(greeted) as { room: string }).room, 'ann', [
-      GREETING,
-      ...this.#text,
-    ])
+    const { room } = JSON.parse(greeted) as { room: string }
+    const judge = new Judge(room, 'ann', [GREETING, ...this.#text], this.#invariants)
     judge.ack(greeted)
     await eventually('the greeting is shown', () => early.length === 2, { within: FIRST_MS })
     shown = judge.screen('bob, live')
@@ -123,10 +131,12 @@ class KillRun {
     )
     await Promise.all(late.map((device) => this.#catchUp(device, 2)))
 
+    await using crowd = await Crowd.open(this.#server.api, this.#invariants, PAIRS)
     await this.#send(judge)
     // Acked, but not yet seen by everybody, nor in the history.
     if (!(await this.#server.killAll())) this.#problems.push('the last kill hit nothing')
     await this.#server.start()
+    this.#problems.push(...(await crowd.settle()))
 
     const exit = await within(live, ARRIVE_MS, 'the live tail').catch((error: Error) => error)
     if (exit instanceof Error || exit.code !== 0) {
@@ -140,7 +150,7 @@ class KillRun {
         show(line)
       }
     }
-    return this.#judged(judge)
+    return this.#judged()
   }
 
   async #people(): Promise<void> {
@@ -231,8 +241,8 @@ class KillRun {
     } while (device.count < due && performance.now() < until)
   }
 
-  #judged(judge: Judge): KillOutcome {
-    const { invariants } = judge
+  #judged(): KillOutcome {
+    const invariants = this.#invariants
     const words = invariants
       .finish({ settled: true })
       .map(({ rule, where, what }) => `${rule}: ${where}: ${what}`)
