@@ -84,13 +84,30 @@ t.test('L4 a snapshot holds exactly the records up to its stamp', async (t) => {
   t.equal(it.head(), 2)
   t.same(it.checkpoints, [position - 1], 'what was committed when the round began')
   t.notOk(it.partition.drained)
-  it.settle()
-  it.due()
-  it.ackPointers()
-  await next()
-  t.match(it.saved.slice(1), [{ position: position + 1 }], 'the next round stores the rest')
-  t.equal(it.head(), 3)
 })
+
+t.test(
+  'L4 a room that changed while its snapshot waited is stored by the next round',
+  async (t) => {
+    const it = await stage()
+    it.clock.pass(ROUND_MS)
+    it.ask(ANN, GROUP, its.send({ n: 2 }, 'in it'))
+    it.partition.pulse(false)
+    it.turn()
+    const position = it.ack()
+    it.pointers.flush()
+    it.ask(ANN, GROUP, its.send({ n: 3 }, 'after it'))
+    it.settle()
+    it.ackPointers()
+    await next()
+    t.match(it.saved, [{ position }])
+    it.due()
+    it.ackPointers()
+    await next()
+    t.match(it.saved.slice(1), [{ position: position + 1 }])
+    t.equal(it.head(), 3)
+  },
+)
 
 t.test(
   'L4 no snapshot while batches queue behind: its state would be ahead of its stamp',

@@ -1,7 +1,9 @@
+import { setTimeout as pause } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import { createRoomBehavior } from '../../actors/room/room.ts'
 import { user } from '../../actors/user/user.ts'
 import { fromJson, type Owner } from '../bus/cluster.ts'
+import { systemClock } from '../clock.ts'
 import { errorByNumber } from '../errors.ts'
 import { newIncarnation, partitionOf, type RoomId, type UserId } from '../ids.ts'
 import { encodeFrame } from '../protocol/codec.ts'
@@ -9,7 +11,7 @@ import { eventually } from '../testing/eventually.ts'
 import { faultyWire } from '../testing/faulty-wire.ts'
 import { type Asked, HostClient } from '../testing/host-client.ts'
 import { startHouse } from '../testing/house.ts'
-import { recordsOf, takeLog } from '../testing/log-owner.ts'
+import { logOwner, recordsOf, takeLog } from '../testing/log-owner.ts'
 import { fastClock } from '../testing/test-clock.ts'
 
 const ANN = 'uann' as UserId
@@ -118,6 +120,34 @@ t.test('L9 O5 a fenced host stops, and takes the partition again under a newer v
   t.ok((await its.owner(p))!.epoch > epoch)
   const [again] = its.client.ask(host.incarnation, ANN, send(2))
   t.equal(await acked(again!), 2)
+})
+
+t.test('L10 a host that takes over from one that may live is quiet for a while', async (t) => {
+  const its = await house(t, { partitions: 2 })
+  let frozen: number | undefined
+  const clock = { now: () => Date.now(), monotonic: () => frozen ?? performance.now() }
+  const host = await its.host({ timing: FAST, exclusive: false, clock })
+  const p = partitionOf(ROOM, 2)
+  const stranger = logOwner(its.outside, p, await takeLog(its.outside, p, 50), systemClock, 50)
+  t.teardown(() => stranger.close())
+  await stranger.commit()
+  its.client.ask(host.incarnation, ANN, open())
+  const epoch = await eventually(
+    'the host takes it back',
+    async () => {
+      const last = (await recordsOf(its.outside, p)).at(-1)!
+      return last.seq > stranger.writer.last && last.seq
+    },
+    LONG,
+  )
+  frozen = performance.now()
+  await eventually('the inbox is read', async () =>
+    (await its.outside.streams.consumers('INBOX_0')).includes(`inbox_${p}_${epoch}`),
+  )
+  await pause(100)
+  t.notOk(host.serving.includes(p))
+  frozen = undefined
+  await eventually('it serves', () => host.serving.includes(p), LONG)
 })
 
 t.test('drain: two hosts, one leaves: the other serves all at once, nothing is lost', async (t) => {

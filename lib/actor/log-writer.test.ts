@@ -126,7 +126,11 @@ t.test('L7 the ack of an earlier attempt comes while the record is read', async 
   resolve({ seq: 8, data: batch(1, 99), subject: 'log.0', time: 0 })
   await eventually('read', () => its.reads.length === 1)
   await pause(1)
-  t.match(its.told, [['committed', 8]], 'what the read says is late')
+  t.same(
+    its.told.map(([what]) => what),
+    ['committed'],
+    'what the read says is late',
+  )
 })
 
 t.test('L7 L9 a record of another epoch: fenced, and nothing is sent any more', async (t) => {

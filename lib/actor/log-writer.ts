@@ -83,11 +83,6 @@ export class LogWriter {
     return this.#last
   }
 
-  /** True while a batch is undecided. */
-  get busy(): boolean {
-    return this.#batch !== undefined
-  }
-
   /** Sends batch `number` (L5). Its bytes say that they follow `last`. */
   commit(number: number, bytes: Uint8Array): void {
     if (this.#batch !== undefined) throw new Error('a batch is undecided already')

@@ -103,7 +103,7 @@ t.test('L3 nothing derived from an undecided batch leaves before it is committed
     'room info': it.ask(CAT, GROUP, its.open()),
     'a page': it.ask(CAT, GROUP, its.fetch(1, 10)),
     'a mark that changes nothing': it.ask(ANN, GROUP, its.read(0, 0)),
-    'a read mark': it.ask(CAT, GROUP, its.read(2, 2)),
+    'a read mark': it.ask(BEN, GROUP, its.read(3, 3)),
     'what nobody may read': it.ask(EVE, GROUP, its.fetch(1, 10)),
   }
   const user = it.answer(ANN)
@@ -132,6 +132,11 @@ t.test('L3 nothing derived from an undecided batch leaves before it is committed
   await new Promise(setImmediate)
   for (const [what, told] of Object.entries(derived)) t.equal(told.all.length, 1, what)
   t.equal(user.ran(), 1)
+  t.same(
+    it.live.slice(3).map(({ user, frame }) => [user, frame.name]),
+    [...[ANN, BEN, CAT].map((user) => [user, 'event']), [ANN, 'mark'], [CAT, 'mark']],
+    'the event and the mark of the second batch',
+  )
   const page = derived['a page'].finals[0]
   t.equal(page?.name === 'page' && page.head, 3)
 })

@@ -180,11 +180,16 @@ t.test('L2 batches are dense within an epoch and begin after its own record', as
     'a number again': changed(2, { number: 1 }),
     'not from 1': changed(1, { number: 2 }),
     'an epoch without its record': changed(5, { epoch: 4 }),
-    'the same, from 1': changed(5, { epoch: 4, number: 1 }),
     'an older epoch after a newer': changed(5, { epoch: 1, number: 4 }),
   })) {
     t.throws(() => read(wrong), { name: 'BrokenChain' }, what)
   }
+})
+
+t.test('L2 an epoch of one batch needs its record as well', async (t) => {
+  const log = logOf([3, 1, 0])
+  log[5] = { ...log[5]!, epoch: 4 }
+  t.throws(() => read(log), { name: 'BrokenChain' })
 })
 
 t.test('owner start 3: a record after our own: the log is another’s, with its view', async (t) => {
