@@ -17,7 +17,7 @@ import { chance, faultyWire } from '../testing/faulty-wire.ts'
 import { Invariants, type Outbox } from '../testing/invariants.ts'
 import { sameBytes } from '../testing/log-owner.ts'
 import { seeded } from '../testing/seeded.ts'
-import { startBus } from '../testing/servers/bus.ts'
+import { startBus, startBusCluster } from '../testing/servers/bus.ts'
 import { tempState } from '../testing/temp-state.ts'
 import { fastClock } from '../testing/test-clock.ts'
 import { TestHost } from '../testing/test-host.ts'
@@ -39,13 +39,17 @@ const p = partitionOf(room, PARTITIONS)
 const OPEN = encodeFrame('open', { req: 1, room, peer: null, lineage: null })
 
 /** Hosts on connections of their own, over one server and one store; a second of the log's rules is 100 ms here. */
-const arena = async (t: Test) => {
-  const bus = await startBus(t, { partitions: PARTITIONS, streams: 1 })
+const arena = async (t: Test, replicas: 1 | 3 = 1) => {
+  const shape = { partitions: PARTITIONS, streams: 1 }
+  const bus = replicas === 1 ? await startBus(t, shape) : await startBusCluster(t, shape)
+  const servers = 'servers' in bus ? bus.servers : [bus.server]
   const state = await tempState(t)
   const clock = fastClock(10)
   const behavior = createRoomBehavior()
   const wires = await Promise.all(
-    Array.from({ length: HOSTS }, async () => faultyWire(await bus.connect())),
+    Array.from({ length: HOSTS }, async (_, i) =>
+      faultyWire(await bus.connect(servers[i % servers.length]!.url)),
+    ),
   )
   const hosts = await Promise.all(
     wires.map((nats, worker) =>
@@ -102,15 +106,15 @@ const arena = async (t: Test) => {
     outside.subscribe(liveSubject(user), ({ data }) =>
       readLive(data, (_gateway, _handle, frame) => sink(frame.slice())),
     )
-  return { wires, hosts, ask, create, pointed, onLive }
+  return { servers, wires, hosts, ask, create, pointed, onLive }
 }
 
 const KINDS = ['silent', 'stalled', 'loud'] as const
 
 /** One host takes the partition from the other, again and again, while texts and reads go on. */
-const fight = async (t: Test, seed: number) => {
+const fight = async (t: Test, seed: number, replicas: 1 | 3 = 1) => {
   const random = seeded(seed)
-  const { wires, hosts, ask, create, pointed, onLive } = await arena(t)
+  const { servers, wires, hosts, ask, create, pointed, onLive } = await arena(t, replicas)
   const anyHost = () => hosts[Math.floor(random() * HOSTS)]!
   const epochOf = (host: Host) => host.owned.get(p)?.epoch ?? 0
   const newest = () => hosts.reduce((one, other) => (epochOf(other) > epochOf(one) ? other : one))
@@ -142,7 +146,7 @@ const fight = async (t: Test, seed: number) => {
   for (const wire of wires) {
     wire.plan = chance(random, { lose: 0.03, double: 0.05, late: 0.1, lateMs: 150 })
   }
-  const life = AbortSignal.timeout(90_000)
+  const life = AbortSignal.timeout(replicas === 1 ? 90_000 : 900_000)
   const senders = users.map((user, i) => {
     const outbox = check.outbox(user)
     outboxes.set(user, outbox)
@@ -195,8 +199,23 @@ const fight = async (t: Test, seed: number) => {
       heir = undefined
     }
   })()
+  let disturbed = 0
+  const disturbing = (async () => {
+    while (replicas > 1 && !over) {
+      await pause(3000 + random() * 3000)
+      const server = servers[Math.floor(random() * servers.length)]!
+      const kills = random() < 0.5
+      if (kills) await server.kill()
+      else server.pause()
+      await pause(random() * 6000)
+      if (kills) await server.start()
+      else server.resume()
+      disturbed++
+    }
+  })()
   await fighting
   over = true
+  await disturbing
   await Promise.all([sending, reading])
 
   // What is there in the end, by the word of a new owner on a good wire.
@@ -225,8 +244,10 @@ const fight = async (t: Test, seed: number) => {
   await eventually('L4 I2 everybody’s newest pointer tells the head', async () =>
     (await pointed()).every((its) => its === head),
   )
+  // With servers away an operator is told that they are.
+  const unexpected = replicas === 1 ? /./ : /damage|expected|acknowledged/
   t.same(
-    hosts.flatMap(({ alarms }) => alarms),
+    hosts.flatMap(({ alarms }) => alarms.filter((text) => unexpected.test(text))),
     [],
     'no alarm',
   )
@@ -234,12 +255,20 @@ const fight = async (t: Test, seed: number) => {
   const fenced = hosts.reduce((sum, host) => sum + host.fenced, 0)
   const faults = wires.reduce((sum, wire) => sum + wire.faults, 0)
   const resends = senders.reduce((sum, sender) => sum + sender.resends, 0)
-  t.comment({ seed, sent, takeovers, fenced, faults, resends, reads })
+  t.comment({ seed, sent, takeovers, fenced, faults, resends, reads, disturbed })
   t.ok(fenced > 3 && faults > 30 && resends > 3 && reads > 20 && sent > 200, 'faults have landed')
 }
 
 for (const seed of SEEDS) {
   t.test(`L1–L10 hosts fight over a partition on a bad wire (seed ${seed})`, (t) => fight(t, seed))
+}
+
+if (CHAOS > 0) {
+  t.test(
+    'L1–L10 hosts fight while the servers of three die and sleep',
+    { timeout: 1_000_000 },
+    (t) => fight(t, CHAOS, 3),
+  )
 }
 
 t.test(
