@@ -64,7 +64,7 @@ const stage = () => {
   }
 }
 
-t.test('L1 one batch at a time, its bytes frozen: every attempt is the same', async (t) => {
+t.test('L1 L5 one batch at a time, its bytes frozen: every attempt is the same', async (t) => {
   const its = stage()
   its.writer.commit(1, batch(1))
   t.throws(() => its.writer.commit(2, batch(2)), /undecided/)
