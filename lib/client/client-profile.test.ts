@@ -249,6 +249,46 @@ t.test(
   },
 )
 
+t.test(
+  'I5 the durable queue is for the client that has the outbox, and goes over with it',
+  async (t) => {
+    const { server, connected, clientOf, reach, time } = scene()
+    server.account('ben')
+    const locks = soleLocks()
+    const first = await connected('ann', { delivery: 'queue', cache: memoryCache(), locks })
+    const cache = memoryCache()
+    await cache.saveAccount(await first.account())
+    const second = clientOf({ delivery: 'queue', cache, locks })
+    await reach(second.connect())
+    t.equal(second.outbox, 'waiting')
+    const heard = heardBy(second)
+    const asked = (name: 'queue' | 'queueAck') =>
+      server.heard.filter((frame) => frame.name === name).length
+    const newest = () => [...server.sessions].at(-1)
+    t.equal(asked('queue'), 1, 'only the first asks for it')
+
+    server.live = false
+    const room = server.dm(ANN, BEN)
+    server.say(room, BEN, '1')
+    const pointer = server.inboxes.get(ANN)?.get(room.id) ?? null
+    const entry = { stamp: 1, reset: false, pointer, events: [] }
+    newest()?.push('queued', { n: 1, ...entry })
+    await time.advance(500)
+    t.equal(asked('queueAck'), 0, 'what is not stored is not acknowledged')
+
+    await first.close()
+    await time.advance(1_000)
+    t.equal(second.outbox, 'held')
+    t.equal(asked('queue'), 2)
+    await reach(second.caughtUp())
+    t.strictSame(texts(heard), ['1'], 'what the queue brought before is synced')
+    newest()?.push('queued', { n: 1, ...entry })
+    await time.advance(500)
+    t.equal(asked('queueAck'), 1)
+    await second.close()
+  },
+)
+
 t.test('I5 a queue that is refused is told, and the cursor does its work', async (t) => {
   const { server, clientOf, reach, time } = scene()
   const client = clientOf({ delivery: 'queue' })

@@ -92,7 +92,10 @@ export class Core {
     })
     this.profile = new Profile({
       ...{ cache, locks, failed },
-      begin: () => this.outbox.start(),
+      begin: () => {
+        this.outbox.start()
+        this.#keepPlace(true)
+      },
       changed: (hold) => emitter.emit('outbox', hold),
     })
     if (options.delivery !== 'queue') return
@@ -203,7 +206,14 @@ export class Core {
     this.asker.opened()
     this.inbox.opened(frame)
     this.outbox.opened(frame.lineage)
+    this.#keepPlace(false)
+  }
+
+  /** The durable queue is for whoever stores what it brings. `late`: what it brought before was left to `sync`. */
+  #keepPlace(late: boolean): void {
+    if (this.profile.hold !== 'held' || !this.connection.inSession) return
     void this.#queue?.opened()
+    if (late && this.#queue !== undefined) this.inbox.sync()
   }
 
   #onCut(): void {
@@ -230,6 +240,7 @@ export class Core {
         this.inbox.pushed(frame.changes)
         break
       case 'queued':
+        if (this.profile.hold !== 'held') break
         this.#queue?.queued(frame).catch((error: unknown) => this.#warn(error))
         break
       case 'mark':

@@ -21,7 +21,10 @@ export type ClientOptions = {
   readonly follow?: 'all' | 'opened'
   /** Where a room begins that this device knows nothing of: with what is new, or with all that may be seen. Default: new. */
   readonly history?: 'new' | 'all'
-  /** Who keeps this device's place: itself, or the server in a durable queue. Default: cursor. */
+  /**
+   * Who keeps this device's place: itself, or the server in a durable queue. Default: cursor. A client without the
+   * profile's outbox takes nothing out of the queue.
+   */
   readonly delivery?: 'cursor' | 'queue'
   /** Addresses of gateways, instead of asking the API. */
   readonly gateways?: readonly string[]
