@@ -3,13 +3,21 @@
 import { rm } from 'node:fs/promises'
 import { hostname } from 'node:os'
 import type { Command } from 'commander'
+import type { Account, Client } from '../../lib/client/index.ts'
 import { ParleyError } from '../../lib/errors.ts'
 import { runs } from './command.ts'
+import { keepDelivery } from './delivery.ts'
 import { folderOf, withDevice } from './device.ts'
 import { Usage } from './failure.ts'
 import { passwordFor } from './password.ts'
 
-type Options = { password?: string; name?: string; device?: string; discard?: boolean }
+type Options = {
+  password?: string
+  name?: string
+  device?: string
+  queue?: boolean
+  discard?: boolean
+}
 
 const define = (program: Command, verb: 'register' | 'login', doc: string): Command =>
   program
@@ -18,13 +26,15 @@ const define = (program: Command, verb: 'register' | 'login', doc: string): Comm
     .argument('<handle>', 'who you are: 3 to 30 letters, digits, `_` or `.`')
     .option('--password <password>', 'else PARLEY_PASSWORD, else it is asked for')
     .option('--device <name>', 'what to call this device', hostname())
+    .option('--queue', 'let the server keep this device’s place, in a durable queue')
     .option('--discard', 'throw away what waits to be sent from this profile')
 
 const perform = (verb: 'register' | 'login', command: Command): void =>
   runs<Options>(command, async (rim, globals, [given = ''], options) => {
     const handle = given.replace(/^@/, '')
     const password = await passwordFor(options.password, rim, verb === 'register')
-    if (options.discard === true) await discard(folderOf(globals, rim))
+    const folder = folderOf(globals, rim)
+    if (options.discard === true) await discard(folder)
     const account = await withDevice(globals, rim, { outbox: 'wait' }, async (client) => {
       if ((await client.open()) !== 'held') {
         throw new Usage(
@@ -32,18 +42,29 @@ const perform = (verb: 'register' | 'login', command: Command): void =>
         )
       }
       const { device, name } = options
-      try {
-        if (verb === 'login') return await client.login({ handle, password, device })
-        return await client.register({ handle, password, name, device })
-      } catch (error) {
-        throw explained(error, handle)
-      }
+      const account = await entered(client, verb, { handle, password, name, device })
+      await keepDelivery(folder, options.queue === true ? 'queue' : 'cursor')
+      return account
     })
     const { user, device, server } = account
     if (globals.json)
       await rim.out(JSON.stringify({ user, handle: account.handle, device, server }))
     else await rim.out(`You are @${account.handle} (${user}) on ${server}, device ${device}.`)
   })
+
+const entered = async (
+  client: Client,
+  verb: 'register' | 'login',
+  given: Parameters<Client['register']>[0],
+): Promise<Account> => {
+  try {
+    if (verb === 'register') return await client.register(given)
+    const { handle, password, device } = given
+    return await client.login({ handle, password, device })
+  } catch (error) {
+    throw explained(error, given.handle)
+  }
+}
 
 const explained = (error: unknown, handle: string): unknown => {
   if (!(error instanceof ParleyError)) return error

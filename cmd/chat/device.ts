@@ -2,6 +2,7 @@
 import { join } from 'node:path'
 import { folderProfile, holderOf } from '../../lib/client/index.node.ts'
 import { Client, type ClientOptions, parseRoomId, type Room } from '../../lib/client/index.ts'
+import { deliveryOf } from './delivery.ts'
 import { Usage } from './failure.ts'
 import { Interrupted, type Rim } from './rim.ts'
 
@@ -39,12 +40,16 @@ export const serverOf = async (globals: Globals, rim: Rim): Promise<string> => {
 export const withDevice = async <T>(
   globals: Globals,
   rim: Rim,
-  options: Omit<ClientOptions, 'api' | 'cache' | 'locks'>,
+  options: Omit<ClientOptions, 'api' | 'cache' | 'locks' | 'delivery'>,
   work: (client: Client) => Promise<T>,
 ): Promise<T> => {
   const folder = folderOf(globals, rim)
   const api = await serverOf(globals, rim)
-  const client = new Client({ api, ...folderProfile(folder), backoff: BACKOFF, ...options })
+  const delivery = await deliveryOf(folder)
+  const client = new Client({
+    ...{ api, ...folderProfile(folder), delivery, backoff: BACKOFF },
+    ...options,
+  })
   client.on('outbox', (hold) => {
     if (hold === 'waiting') void tellWhoHolds(folder, rim)
   })
