@@ -289,6 +289,33 @@ t.test(
   },
 )
 
+t.test('I5 what comes again after a cut is acknowledged again', async (t) => {
+  const { server, connected, reach, time } = scene()
+  server.account('ben')
+  const client = await connected('ann', { delivery: 'queue' })
+  const acks = () => server.heard.flatMap((frame) => (frame.name === 'queueAck' ? [frame.n] : []))
+  const push = async (...numbers: number[]) => {
+    for (const n of numbers) {
+      for (const session of server.sessions) {
+        session.push('queued', { n, stamp: n, reset: false, pointer: null, events: [] })
+      }
+    }
+    await time.advance(500)
+  }
+  server.meddle = (frame) => (frame.name === 'queueAck' ? 'swallow' : undefined)
+  await push(1, 2)
+  t.strictSame(acks(), [2])
+  server.meddle = () => undefined
+  server.cut()
+  await reach(client.connect())
+  await time.advance(1_000)
+  const before = acks().length
+  // The gateway of the new session knows nothing of what an earlier one sent.
+  await push(1, 2)
+  t.strictSame(acks().slice(before).at(-1), 2)
+  await client.close()
+})
+
 t.test('I5 a queue that is refused is told, and the cursor does its work', async (t) => {
   const { server, clientOf, reach, time } = scene()
   const client = clientOf({ delivery: 'queue' })

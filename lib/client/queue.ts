@@ -28,6 +28,9 @@ export class Queue {
   /** The server keeps this device's place. */
   active = false
   #acking = false
+  #session = 0
+  /** The highest numbers that came and that were acknowledged in this session: its gateway knows of no others. */
+  #came = 0
   #acked = 0
   /** Entries were purged, and `sync` has not told yet which. */
   #gap = false
@@ -40,6 +43,8 @@ export class Queue {
   async opened(): Promise<void> {
     const { asker, refused } = this.#ports
     const signal = this.#ports.signal()
+    this.#session++
+    this.#came = 0
     this.#acked = 0
     try {
       await asker.ask('queue', { on: true }, { signal })
@@ -59,6 +64,7 @@ export class Queue {
   async queued(frame: Frame<'queued'>): Promise<void> {
     const { cache, pushed, live, sync } = this.#ports
     const { place, cursor } = cache.saved
+    this.#came = Math.max(this.#came, frame.n)
     if (place !== undefined && frame.n <= place.n) {
       this.#ack()
       return
@@ -85,7 +91,7 @@ export class Queue {
     this.#ack()
   }
 
-  /** One acknowledgement at a time, of all that is stored by then. */
+  /** One acknowledgement at a time, of all that came and is stored by then. */
   #ack(): void {
     if (this.#acking) return
     this.#acking = true
@@ -95,10 +101,12 @@ export class Queue {
   async #ackAll(): Promise<void> {
     const { asker, cache } = this.#ports
     const signal = this.#ports.signal()
+    const due = (): number => Math.min(cache.saved.place?.n ?? 0, this.#came)
     try {
-      for (let n = cache.saved.place?.n ?? 0; n > this.#acked; n = cache.saved.place?.n ?? 0) {
+      for (let n = due(); n > this.#acked; n = due()) {
+        const session = this.#session
         await asker.ask('queueAck', { n }, { signal })
-        this.#acked = n
+        if (session === this.#session) this.#acked = n
       }
     } catch {
       // Not acknowledged: the entries come again, in this session or the next.
