@@ -287,17 +287,116 @@ export const historyContract = (t: Test, open: OpenHistory): void => {
     }
   })
 
+  void using('a room keeps everything until it is told otherwise', async (t, store) => {
+    t.equal(await store.kept(A), 1)
+    await store.append([row(A, 1)], 0, 1)
+    t.equal(await store.kept(A), 1)
+    t.same(await store.spans(undefined, 10), [{ room: A, first: 1, last: 1 }])
+  })
+
+  void using('below its floor a room keeps nothing, wherever the floor is', async (t, store) => {
+    let position = 0
+    for (let first = 1; first <= 300; first += 50) {
+      const rows = range(first, first + 49).map((seq) => mixed(A, seq))
+      await store.append([...rows, ...rows.map(({ seq }) => mixed(B, seq))], 0, ++position)
+    }
+    const wrong: number[] = []
+    for (const below of [2, 30, 51, 100, 101, 164, 165, 290, 300]) {
+      await store.drop(A, below)
+      const found = await store.page(A, 1, 300)
+      const rest = range(below, 300).map((seq) => mixed(A, seq))
+      if (!exact(found, rest) || (await store.kept(A)) !== below) wrong.push(below)
+      t.same((await store.spans(undefined, 1))[0], { room: A, first: below, last: 300 })
+    }
+    t.same(wrong, [])
+    t.same(seqs(await store.page(A, 1, 299)), [])
+    t.equal((await store.page(B, 1, 300)).length, 300, 'other rooms keep theirs')
+    t.equal(await store.kept(B), 1)
+    t.equal(await store.floor(0), position)
+  })
+
+  void using('a floor only rises, whoever raises it', async (t, store) => {
+    const rows = range(1, 20).map((seq) => row(A, seq))
+    await store.append(rows, 0, 1)
+    await store.drop(A, 9)
+    await store.drop(A, 5)
+    t.equal(await store.kept(A), 9)
+    t.same(seqs(await store.page(A, 1, 20)), range(9, 20))
+    await Promise.all([12, 15, 11, 14].map((below) => store.drop(A, below)))
+    t.equal(await store.kept(A), 15)
+    t.same(seqs(await store.page(A, 1, 20)), range(15, 20))
+  })
+
+  void using('what is appended below the floor stays gone', async (t, store) => {
+    const rows = range(1, 100).map((seq) => row(A, seq))
+    await store.append(rows, 0, 1)
+    await store.drop(A, 61)
+    await store.append(rows.slice(9, 70), 0, 1) // a replay, in other portions
+    await store.append(rows, 0, 1)
+    t.same(seqs(await store.page(A, 1, 100)), range(61, 100))
+    t.same(seqs(await store.page(A, 50, 60)), [])
+    const [span] = await store.spans(undefined, 1)
+    t.ok(span!.first < 61, 'it can be seen that something is there')
+    await store.drop(A, 61)
+    t.same(await store.spans(undefined, 1), [{ room: A, first: 61, last: 100 }])
+    t.same(seqs(await store.page(A, 1, 100)), range(61, 100))
+  })
+
+  void using('a floor past all that is there holds for what comes', async (t, store) => {
+    await store.append([row(A, 1), row(A, 2), row(B, 1)], 0, 1)
+    await store.drop(A, 5)
+    t.same(await store.page(A, 1, 10), [])
+    t.same(await store.spans(undefined, 10), [{ room: B, first: 1, last: 1 }])
+    await store.append(
+      range(3, 7).map((seq) => row(A, seq)),
+      0,
+      2,
+    )
+    t.same(seqs(await store.page(A, 1, 10)), [5, 6, 7])
+    await store.drop(B, 1)
+    t.same(seqs(await store.page(B, 1, 1)), [1], 'floor 1 is no floor')
+  })
+
+  void using('spans go through all rooms, a few at a time', async (t, store) => {
+    const rooms = Array.from({ length: 25 }, (_, n) => room(`gspan-${n * 7}-room`))
+    for (const part of [1, 40]) {
+      const rows = rooms.flatMap((id, n) => range(part, part + n).map((seq) => row(id, seq)))
+      await store.append(rows, 0, part)
+    }
+    for (const limit of [1, 4, 25, 100]) {
+      const found = []
+      for (let after: RoomId | undefined; ; after = found.at(-1)?.room) {
+        const spans = await store.spans(after, limit)
+        if (spans.length === 0) break
+        t.ok(spans.length <= limit)
+        found.push(...spans)
+      }
+      const expected = rooms.map((id, n) => ({ room: id, first: 1, last: 40 + n }))
+      const byName = (a: { room: string }, b: { room: string }) => (a.room < b.room ? -1 : 1)
+      t.same(found.sort(byName), expected.sort(byName), `${limit} at a time`)
+    }
+    await store.drop(rooms[3]!, 100)
+    t.equal((await store.spans(undefined, 100)).length, 24)
+    t.same(await store.spans(rooms[3], 100), await store.spans(rooms[3], 24))
+  })
+
   void t.test('rows and floors survive closing', async (t) => {
     const first = await open('reopened')
     await first.append([row(A, 1), row(A, 2), row(B, 1)], 3, 17)
     await first.close()
     const second = await open('reopened')
-    t.teardown(() => second.close())
     t.equal(await second.floor(3), 17)
     t.same(texts(await second.page(A, 1, 10)), [`${A} 1`, `${A} 2`])
     t.same(texts(await second.page(B, 1, 10)), [`${B} 1`])
+    await second.drop(A, 2)
     await second.append([], 3, 16)
     t.equal(await second.floor(3), 17, 'the floor of the former run still holds')
+    await second.close()
+    const third = await open('reopened')
+    t.teardown(() => third.close())
+    t.equal(await third.kept(A), 2)
+    await third.append([row(A, 1)], 3, 17)
+    t.same(texts(await third.page(A, 1, 10)), [`${A} 2`])
   })
 
   void t.test('after closing everything is refused', async (t) => {
@@ -307,5 +406,7 @@ export const historyContract = (t: Test, open: OpenHistory): void => {
     await t.rejects(store.append([row(A, 1)], 0, 1), { code: 'unavailable' })
     await t.rejects(store.page(A, 1, 1), { code: 'unavailable' })
     await t.rejects(store.floor(0), { code: 'unavailable' })
+    await t.rejects(store.drop(A, 2), { code: 'unavailable' })
+    await t.rejects(store.spans(undefined, 1), { code: 'unavailable' })
   })
 }

@@ -14,11 +14,14 @@ class HeldRows implements Rows {
     this.read.push(...keys.map(String))
     return keys.map((key) => this.stored.get(key.toString()))
   }
-  async batch(puts: { key: Buffer; value: Uint8Array }[]) {
-    this.batches.push(puts.map(({ key }) => key.toString()))
+  async batch(changes: Parameters<Rows['batch']>[0]) {
+    this.batches.push(changes.map(({ key }) => key.toString()))
     this.#arrived.resolve()
     await this.#gate.promise
-    for (const { key, value } of puts) this.stored.set(key.toString(), value)
+    for (const change of changes) {
+      if (change.type === 'put') this.stored.set(change.key.toString(), change.value)
+      else this.stored.delete(change.key.toString())
+    }
   }
   /** Resolves when a batch is at the disk. */
   async arrived(): Promise<void> {
@@ -66,6 +69,19 @@ t.test('what arrives while a batch is written forms the next one', async (t) => 
   await Promise.all(all)
   await committer.idle()
   t.same(done, ['a', 'b', 'c', 'd', 'e'])
+})
+
+t.test('rows are put and taken away in one batch, in the order of the writes', async (t) => {
+  const rows = new HeldRows()
+  rows.stored.set('a', Buffer.alloc(1))
+  const committer = new Committer(rows)
+  const del = (key: string): Write => ({ ...put(key, 0), type: 'del' })
+  const done = committer.commit([del('a'), put('b'), put('c'), del('c')])
+  await rows.arrived()
+  t.same(rows.batches, [['a', 'b', 'c', 'c']])
+  rows.settle()
+  await done
+  t.same([...rows.stored.keys()], ['b'])
 })
 
 t.test('a lower position is kept out against the disk and within a batch', async (t) => {

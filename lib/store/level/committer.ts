@@ -12,23 +12,24 @@ import { ParleyError } from '../../errors.ts'
 import { STAMP, stampOf } from './keys.ts'
 
 /**
+ * `del`: takes the row away; its value is empty.
  * `raise`: the value starts with its position (keys.ts) and is kept out unless that is above the stored one. With
  * `remember` the stored one is read once and then kept in memory: for keys that are few and raised all the time.
  */
 export type Write = {
-  readonly type: 'put' | 'raise'
+  readonly type: 'put' | 'del' | 'raise'
   readonly key: Buffer
   readonly value: Uint8Array
   readonly remember?: true
 }
 
-type Put = { type: 'put'; key: Buffer; value: Uint8Array }
+type Change = { type: 'put'; key: Buffer; value: Uint8Array } | { type: 'del'; key: Buffer }
 
 /** What the committer needs of the database underneath. */
 export interface Rows {
   getMany(keys: Buffer[]): Promise<(Uint8Array | undefined)[]>
   /** Resolves when all of it would survive a power loss. */
-  batch(puts: Put[]): Promise<void>
+  batch(changes: Change[]): Promise<void>
 }
 
 type Request = {
@@ -103,12 +104,16 @@ export class Committer {
   }
 
   async #store(requests: readonly Request[]): Promise<void> {
-    const puts: Put[] = []
+    const changes: Change[] = []
     const raises = new Map<string, Write>()
     for (const { writes } of requests) {
       for (const write of writes) {
         if (write.type === 'put') {
-          puts.push({ type: 'put', key: write.key, value: write.value })
+          changes.push({ type: 'put', key: write.key, value: write.value })
+          continue
+        }
+        if (write.type === 'del') {
+          changes.push({ type: 'del', key: write.key })
           continue
         }
         const name = write.key.toString('latin1')
@@ -117,10 +122,10 @@ export class Committer {
       }
     }
     const raised = await this.#above(raises)
-    for (const [, { key, value }] of raised) puts.push({ type: 'put', key, value })
-    if (puts.length === 0) return
+    for (const [, { key, value }] of raised) changes.push({ type: 'put', key, value })
+    if (changes.length === 0) return
     try {
-      await this.#rows.batch(puts)
+      await this.#rows.batch(changes)
     } catch (error) {
       for (const [name] of raised) this.#positions.delete(name)
       throw error

@@ -8,16 +8,17 @@
  *     room       [3] room 32                   → position 8 · snapshot
  *     user       [4] user 32 · key             → position 8 · value
  *     partition  [5] name                      → position 8 · value
+ *     kept       [6] room 32                   → lowest seq that history keeps 8
  *
  * Ids hold no zero byte, so padding them with zeros to 32 keeps them apart.
  */
-import type { RoomId, UserId } from '../../ids.ts'
+import { parseRoomId, type RoomId, type UserId } from '../../ids.ts'
 
-const TABLES = { meta: 0, history: 1, floor: 2, room: 3, user: 4, partition: 5 } as const
+const TABLES = { meta: 0, history: 1, floor: 2, room: 3, user: 4, partition: 5, kept: 6 } as const
 const ID = 32
 const U32 = 2 ** 32
 
-/** Bytes of the position in front of the value of `floor`, `room`, `user` and `partition`. */
+/** Bytes of the position in front of the value of `floor`, `room`, `user`, `partition` and `kept`. */
 export const STAMP = 8
 
 const writeU64 = (bytes: Buffer, value: number, at: number): void => {
@@ -55,6 +56,27 @@ export const historyKey = (room: RoomId, last: number, count: number): Buffer =>
 }
 export const lastOf = (historyKey: Uint8Array): number => readU64(historyKey, 1 + ID)
 export const countOf = (historyKey: Uint8Array): number => historyKey[1 + ID + 8] ?? 0
+
+/** The room of a key of `history`; undefined for what is no such key. */
+export const historyRoomOf = (historyKey: Uint8Array): RoomId | undefined => {
+  const id = Buffer.from(historyKey.buffer, historyKey.byteOffset + 1, ID).toString('latin1')
+  return parseRoomId(id.replace(/\0+$/, ''))
+}
+/** All rows of the history lie in [from, to). */
+export const HISTORY_RANGE = {
+  from: Buffer.of(TABLES.history),
+  to: Buffer.of(TABLES.history + 1),
+} as const
+/** Above every row of the room, below those of the next. */
+export const historyEnd = (room: RoomId): Buffer => {
+  const key = table('history', room, 9)
+  key.fill(0xff, 1 + ID)
+  return key
+}
+
+export const keptKey = (room: RoomId): Buffer => table('kept', room, 0)
+/** All rows of `kept` lie in [from, to). */
+export const KEPT_RANGE = { from: Buffer.of(TABLES.kept), to: Buffer.of(TABLES.kept + 1) } as const
 
 /** The least key above `key`. */
 export const keyAfter = (key: Uint8Array): Buffer => Buffer.concat([key], key.byteLength + 1)

@@ -19,6 +19,13 @@ export type LevelDatabase = {
   get(key: Uint8Array): Promise<Uint8Array | undefined>
   /** The rows from `gte` to `lt`, in the order of keys; at most `limit` of them. */
   range(gte: Uint8Array, lt: Uint8Array, limit?: number): Promise<[Uint8Array, Uint8Array][]>
+  /** The keys from `gte` to `lt`, in their order or from the last on; at most `limit` of them. */
+  keys(gte: Uint8Array, lt: Uint8Array, limit: number, reverse?: boolean): Promise<Uint8Array[]>
+  /**
+   * Takes away at most `limit` of the rows from `gte` to `lt`, without reading them. Not synced: after a power loss
+   * some may be there again.
+   */
+  clear(gte: Uint8Array, lt: Uint8Array, limit: number): Promise<void>
   /** Stores all of it or nothing; resolves when it would survive a power loss. Errors: see Committer. */
   commit(writes: readonly Write[]): Promise<void>
   /** Takes a hold on the database; the returned function gives it back. With the last one the files close. */
@@ -51,13 +58,25 @@ export const openLevel = async (directory: string): Promise<LevelDatabase> => {
   const committer = new Committer({
     getMany: (keys) => files.getMany(keys),
     // A chained batch is a third cheaper a row, but what it holds is freed by the garbage collector only: hundreds of MB.
-    batch: (puts) => files.batch(puts, { sync: true }),
+    batch: (changes) => files.batch(changes, { sync: true }),
   })
   let holds = 0
   return {
     get: (key) => reading(() => files.get(key)),
     range: (gte, lt, limit = -1) =>
       reading(() => files.iterator({ gte, lt, limit, highWaterMarkBytes: READ_AHEAD }).all()),
+    keys: (gte, lt, limit, reverse = false) =>
+      reading(() => files.keys({ gte, lt, limit, reverse }).all()),
+    clear: async (gte, lt, limit) => {
+      try {
+        await files.clear({ gte, lt, limit })
+      } catch (cause) {
+        throw new ParleyError('unavailable', {
+          detail: 'the embedded store failed to write',
+          cause,
+        })
+      }
+    },
     commit: (writes) => committer.commit(writes),
     hold: () => {
       holds++
