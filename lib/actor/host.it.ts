@@ -103,6 +103,30 @@ t.test(
   },
 )
 
+t.test('L0 a full stream of the log refuses nobody of another stream', async (t) => {
+  const limits = { logBytes: 400_000 }
+  const its = await house(t, { partitions: 2, streams: 2, limits })
+  const host = await its.host({ clock: fastClock(10) })
+  const of = (k: number) => [...Array(99).keys()].map(room).find((r) => partitionOf(r, 2) === k)!
+  const [full, other] = [of(0), of(1)]
+  const ask = (frame: Uint8Array) => its.client.ask(host.incarnation, ANN, frame)[0]!
+  for (const id of [full, other]) await acked(ask(create(id)))
+  const fill = async (k: number) => {
+    const { bytes, maxBytes } = await its.outside.streams.state(`LOG_${k}`)
+    return bytes / maxBytes
+  }
+  let n = 2
+  while ((await fill(0)) < 0.82) await acked(ask(send(n++, full, 'x'.repeat(8000))))
+  await eventually('it is noticed', async () => {
+    const asked = ask(send(n, full))
+    const answer = await eventually('an answer', () => asked.answer ?? asked.laters[0])
+    if (answer.name === 'ack') n++
+    return answer.name === 'error' && errorByNumber(answer.code) === 'overloaded'
+  })
+  t.equal(await acked(ask(send(2, other))), 2)
+  t.ok((await fill(1)) < 0.1)
+})
+
 t.test('L9 O5 a fenced host stops, and takes the partition again under a newer view', async (t) => {
   const its = await house(t, { partitions: 2 })
   const host = await its.host({ timing: FAST })

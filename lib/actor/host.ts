@@ -16,23 +16,20 @@ import { hostSubject, inboxSubject } from '../subjects.ts'
 import { Appends } from './appends.ts'
 import { Asks } from './asks.ts'
 import { HistoryFloors } from './floors.ts'
-import { handOver } from './handover.ts'
+import { Fullness } from './fullness.ts'
 import type { HostOptions } from './host-options.ts'
 import { type Actors, Intake, Places } from './intake.ts'
 import { Outbound } from './outbound.ts'
-import { type Owned, openOwned, type Parts } from './owned.ts'
-import { type Claiming, Placement } from './placement.ts'
+import { openOwned, type Parts } from './owned.ts'
+import { Partitions } from './partitions.ts'
+import { Placement } from './placement.ts'
 import { PointerQueue } from './pointer-queue.ts'
 import { Routes, type SessionRoute } from './routes.ts'
-import { FULL, Trimmer } from './trim.ts'
+import { Trimmer } from './trim.ts'
 import { WorkerLease } from './worker-lease.ts'
 
 const PULSE_MS = 50
 const SWEEP_MS = 5000
-/** A partition that can not be drained in this time, because a store is out of reach, is kept. */
-const RESIGN_MS = 10_000
-/** Partitions that are started side by side. */
-const STARTS = 16
 
 export class Host<Room, User> implements Service {
   readonly name = 'host'
@@ -47,14 +44,12 @@ export class Host<Room, User> implements Service {
   readonly #intake: Intake
   readonly #places: Places
   readonly #trimmer: Trimmer
-  readonly #owned = new Map<number, Owned<Room, User>>()
-  readonly #starting = new Map<number, AbortController>()
-  readonly #claims: [number, Claiming][] = []
+  readonly #fullness: Fullness
+  readonly #partitions: Partitions<Room, User>
   readonly #turning: { turn(): void }[] = []
   #scheduled = false
   #parts!: Parts<Room, User>
   #ends: (() => unknown)[] = []
-  readonly #full = { log: false }
   readonly counts = { batches: 0, records: 0, bytes: 0, commands: 0, doubts: 0 }
 
   constructor(options: HostOptions<Room, User>) {
@@ -67,7 +62,7 @@ export class Host<Room, User> implements Service {
     this.#routes = new Routes((user) => this.#askRoutes(user), this.#outbound, clock)
     this.#appends = new Appends(nats, {
       log: (p, epoch, number, attempt, reply) => {
-        const partition = this.#owned.get(p)?.partition
+        const partition = this.#partitions.of(p)?.partition
         if (partition?.epoch === epoch) partition.log.reply(number, attempt, reply)
       },
       inbox: (p, batch, reply) => this.#pointers.reply(p, batch, reply),
@@ -85,8 +80,24 @@ export class Host<Room, User> implements Service {
       log,
       partitions,
       streams,
-      lastOf: (p) => this.#owned.get(p)?.partition.last,
-      onStale: (p) => this.#owned.get(p)?.partition.tick(),
+      lastOf: (p) => this.#partitions.of(p)?.partition.last,
+      onStale: (p) => this.#partitions.of(p)?.partition.tick(),
+    })
+    this.#fullness = new Fullness({
+      trimmer: this.#trimmer,
+      pointers: this.#pointers,
+      log,
+      streams,
+    })
+    this.#partitions = new Partitions({
+      clock,
+      log,
+      placement: () => this.placement,
+      open: (p, view, life) => openOwned(this.#parts, p, view, life),
+      stopped: (p) => {
+        this.#pointers.discard((room) => this.#places.of(room) === p)
+        this.#outbound.flush()
+      },
     })
     this.placement = new Placement({
       nats,
@@ -97,25 +108,22 @@ export class Host<Room, User> implements Service {
       exclusive: options.exclusive,
       ...(options.timing === undefined ? {} : { timing: options.timing }),
       on: {
-        claim: (p, how) => {
-          this.#claims.push([p, how])
-          this.#startNext()
-        },
-        resign: (p, successor) => void this.#resign(p, successor, clock.monotonic() + RESIGN_MS),
-        superseded: () => this.#stopAll(),
+        claim: (p, how) => this.#partitions.claim(p, how),
+        resign: (p, successor) => void this.#partitions.resign(p, successor),
+        superseded: () => this.#partitions.stopAll(),
       },
     })
   }
 
   /** Partitions that this host serves now. */
   get serving(): number[] {
-    return [...this.#owned.keys()]
+    return this.#partitions.serving
   }
 
   get stats() {
     let rooms = 0
     let users = 0
-    for (const { partition, fold } of this.#owned.values()) {
+    for (const { partition, fold } of this.#partitions.all()) {
       rooms += partition.rooms
       users += fold.users
     }
@@ -155,7 +163,7 @@ export class Host<Room, User> implements Service {
   }
 
   async #end(): Promise<void> {
-    this.#stopAll()
+    this.#partitions.stopAll()
     this.#outbound.flush()
     await this.#trimmer.stop()
     for (const end of this.#ends.splice(0)) await end()
@@ -175,7 +183,7 @@ export class Host<Room, User> implements Service {
       floors,
       worker,
       trimmer: this.#trimmer,
-      full: this.#full,
+      logFull: (p) => this.#fullness.log(p),
       counts: this.counts,
       schedule: (partition) => {
         this.#turning.push(partition)
@@ -184,11 +192,11 @@ export class Host<Room, User> implements Service {
       listen: (p) => this.#listen(p),
       tell: (host, user, sessions) => this.#tell(host, user, sessions),
       lost: (p, view) => {
-        this.#stop(p)
+        this.#partitions.stop(p)
         this.placement.lost(p, view)
       },
       damaged: (p) => {
-        this.#stop(p)
+        this.#partitions.stop(p)
         this.placement.failed(p)
       },
     }
@@ -198,12 +206,12 @@ export class Host<Room, User> implements Service {
     return {
       room: (p, id, origin, command) => {
         this.counts.commands++
-        const owned = this.#owned.get(p)
+        const owned = this.#partitions.of(p)
         if (owned === undefined) origin.outlet.moved(origin.token, origin.attempt)
         else owned.partition.execute(id, origin, command)
       },
       user: (p, origin, command) => {
-        const sessions = this.#owned.get(p)?.sessions
+        const sessions = this.#partitions.of(p)?.sessions
         if (sessions === undefined) origin.outlet.moved(origin.token, origin.attempt)
         else if (command.name === 'routes') {
           const list = sessions.routes(origin.user, command.incarnation as Incarnation)
@@ -212,13 +220,13 @@ export class Host<Room, User> implements Service {
       },
       beat: (p, gateway, item) => {
         const { user, handle, device, generation, position } = item
-        this.#owned.get(p)?.sessions.beat(user, gateway, handle, device, generation, position)
+        this.#partitions.of(p)?.sessions.beat(user, gateway, handle, device, generation, position)
       },
       lost: (gateway, { handle, room, seq }) => {
         // R1: forget the route and send the event again by subject.
         const users = this.#routes.holders(gateway, handle)
         for (const user of users) this.#routes.drop(user)
-        const frame = this.#owned.get(this.#places.of(room))?.partition.recent(room, seq)
+        const frame = this.#partitions.of(this.#places.of(room))?.partition.recent(room, seq)
         if (frame !== undefined)
           for (const user of users) this.#outbound.live(user, undefined, frame)
       },
@@ -229,7 +237,7 @@ export class Host<Room, User> implements Service {
   }
 
   async #askRoutes(user: UserId): Promise<readonly SessionRoute[] | undefined> {
-    const own = this.#owned.get(this.#places.of(user))
+    const own = this.#partitions.of(this.#places.of(user))
     return own === undefined ? this.#asks.routes(user) : own.sessions.routes(user, this.incarnation)
   }
 
@@ -257,71 +265,24 @@ export class Host<Room, User> implements Service {
 
   #pulse(lost: boolean): void {
     const now = this.#options.clock.monotonic()
-    for (const { partition, fold, sessions } of this.#owned.values()) {
+    for (const { partition, fold, sessions } of this.#partitions.all()) {
       partition.pulse(lost)
       fold.pulse(now)
       sessions.pulse(now)
     }
-    this.#watchFill()
+    this.#fullness.look()
     this.#pointers.pulse(lost)
     this.#pointers.flush()
     this.#outbound.flush()
   }
 
-  /** From 80 % on clients' durable commands are refused, and pointers wait here (contracts L0). */
-  #watchFill(): void {
-    const fill = { log: this.#trimmer.logFill(), inbox: this.#trimmer.inboxFill() }
-    if (fill.log >= FULL !== this.#full.log) {
-      this.#full.log = fill.log >= FULL
-      this.#options.log.warn({ ...fill, full: this.#full.log }, 'log.full')
-    }
-    if (fill.inbox >= FULL !== this.#pointers.held) {
-      this.#pointers.held = fill.inbox >= FULL
-      this.#options.log.warn({ ...fill, full: this.#pointers.held }, 'inbox.full')
-    }
-  }
-
   #sweep(): void {
     const now = this.#options.clock.monotonic()
-    for (const { partition, fold, sessions, queues } of this.#owned.values()) {
+    for (const { partition, fold, sessions, queues } of this.#partitions.all()) {
       partition.passivate(this.#options.clock.now() - this.#options.limits.roomIdleMs)
       fold.passivate(now)
       sessions.expire(now)
       queues.pulse()
-    }
-  }
-
-  #startNext(): void {
-    while (this.#starting.size < STARTS && this.#claims.length > 0) {
-      const [p, how] = this.#claims.shift()!
-      const life = new AbortController()
-      this.#starting.set(p, life)
-      void this.#take(p, how, life)
-        .catch((err: unknown) => {
-          if (!life.signal.aborted) this.#options.log.error({ p, err }, 'partition.start_failed')
-          life.abort(err)
-          this.#stop(p)
-          this.placement.failed(p)
-        })
-        .finally(() => {
-          this.#starting.delete(p)
-          this.#startNext()
-        })
-    }
-  }
-
-  async #take(p: number, how: Claiming, life: AbortController): Promise<void> {
-    const owned = await openOwned(this.#parts, p, how.view, life)
-    if ('yieldTo' in owned) {
-      this.placement.lost(p, owned.yieldTo)
-      return
-    }
-    this.#owned.set(p, owned)
-    if (await this.placement.serving(p, owned.partition.epoch, life.signal)) {
-      void owned.partition.loadAll(life.signal)
-    } else {
-      this.#stop(p)
-      this.placement.lost(p, how.view)
     }
   }
 
@@ -338,52 +299,12 @@ export class Host<Room, User> implements Service {
     }
   }
 
-  /** Contracts L9: forgets everything of a partition; whoever waits is told that it has moved. */
-  #stop(p: number): void {
-    const owned = this.#owned.get(p)
-    if (owned === undefined) return
-    this.#owned.delete(p)
-    owned.life.abort(new Error('the partition is not ours any more'))
-    owned.unsubscribe()
-    owned.partition.stop()
-    this.#pointers.discard((room) => this.#places.of(room) === p)
-    owned.fold.stop()
-    this.#outbound.flush()
-  }
-
-  /** Gives a partition up, or keeps it when it can not be drained in time. */
-  async #resign(p: number, successor: Incarnation | undefined, deadline: number): Promise<void> {
-    const owned = this.#owned.get(p)
-    if (owned === undefined) return
-    const { clock, log } = this.#options
-    try {
-      const outcome = await handOver(owned, successor, clock, deadline)
-      if (outcome === 'kept' || this.#owned.get(p) !== owned) return
-      const left = Math.max(1, Math.ceil(deadline - clock.monotonic()))
-      const { epoch } = owned.partition
-      if (outcome === 'undecided') this.placement.failed(p)
-      else await this.placement.handed(p, epoch, successor, AbortSignal.timeout(left))
-    } catch (err) {
-      log.error({ p, err }, 'partition.resign_failed')
-    }
-    if (this.#owned.get(p) === owned) this.#stop(p)
-  }
-
-  #stopAll(): void {
-    this.#claims.length = 0
-    for (const life of this.#starting.values()) life.abort(new Error('the host has stopped'))
-    for (const p of this.serving) this.#stop(p)
-  }
-
   async drain(deadline: number): Promise<void> {
     const left = Math.ceil(Math.max(100, deadline - this.#options.clock.monotonic()))
-    this.#claims.length = 0
-    for (const [p, life] of this.#starting) {
-      if (!this.#owned.has(p)) life.abort(new Error('the host drains'))
-    }
+    this.#partitions.close()
     await this.placement.drain(AbortSignal.timeout(left)).catch(() => undefined)
     await Promise.all(
-      this.serving.map((p) => this.#resign(p, this.placement.successorOf(p), deadline)),
+      this.serving.map((p) => this.#partitions.resign(p, this.placement.successorOf(p), deadline)),
     )
     await this.placement.leave(AbortSignal.timeout(500)).catch(() => undefined)
     await this.#end()

@@ -48,9 +48,9 @@ export type Parts<Room, User> = {
   readonly floors: HistoryFloors
   readonly worker: WorkerLease
   readonly trimmer: Trimmer
-  /** The logs are so full that clients are refused (contracts L0); looked up per command, so kept as a flag. */
-  readonly full: { log: boolean }
   readonly counts: { batches: number; records: number; bytes: number; doubts: number }
+  /** The log of `p` is so full that clients are refused (contracts L0). */
+  logFull(p: number): boolean
   /** Asks for a turn of `partition` at the end of this loop turn. */
   schedule(partition: { turn(): void }): void
   /** Subscribes to the subjects of the actors in `p`. */
@@ -175,7 +175,7 @@ const partitionContext = <Room, User>(parts: Parts<Room, User>): PartitionContex
     permit: (user, peer) => parts.asks.permit(user, peer),
     view: () => parts.placement.view,
     historyFloor: (p) => parts.floors.of(p % streams),
-    logFull: () => parts.full.log,
+    logFull: (p) => parts.logFull(p),
     saveCheckpoint: (p, position) => parts.positions.raise(checkpointKey(p), position),
     lost: (p, view) => {
       log.warn({ p, view }, 'partition.fenced')

@@ -121,19 +121,22 @@ t.test('I4 a removal takes the place of what is pending', async (t) => {
   t.strictSame(flags, [6], 'nothing of what it may not see any more is sent')
 })
 
-t.test('I2 held back while the inbox is nearly full', async (t) => {
-  const { queue, offer, sent } = start()
-  queue.held = true
+t.test('L0 I2 held back while the inbox is nearly full, and only what goes there', async (t) => {
+  const { queue, offer, sent } = start((user) => (user === ANN ? 0 : 1))
+  const hold = (held: boolean) => queue.hold((p) => p === 0, held)
+  hold(true)
   offer(ANN, 'a', 1)
+  offer(BOB, 'a', 1)
   queue.flush()
-  t.equal(sent.length, 0)
-  queue.held = false
+  t.strictSame(sent.map(entriesOf), [[line(BOB, 'a', 1)]])
+  hold(false)
   queue.flush()
+  t.strictSame(entriesOf(sent[1]!), [line(ANN, 'a', 1)])
   offer(ANN, 'a', 2)
-  queue.held = true
-  queue.reply(0, sent[0]!.batch, OK)
-  t.equal(sent.length, 1, 'nor after an acknowledgement')
-  t.equal(queue.size, 1)
+  hold(true)
+  queue.reply(0, sent[1]!.batch, OK)
+  t.equal(sent.length, 2, 'nor after an acknowledgement')
+  t.equal(queue.size, 2)
 })
 
 t.test('L9 the pointers of a partition that is another host’s are forgotten', async (t) => {

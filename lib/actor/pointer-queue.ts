@@ -27,6 +27,8 @@ type Waiting = {
 
 type Lane = {
   waiting: Map<string, Waiting>
+  /** Its INBOX is nearly full: pointers stay here (contracts L0). */
+  held: boolean
   flight: { batch: number; bytes: Uint8Array; entries: Waiting[]; sentAt: number } | undefined
 }
 
@@ -42,8 +44,6 @@ export class PointerQueue {
   readonly #lanes: Lane[]
   readonly #writer = new Writer(4096)
   #batch = 0
-  /** INBOX is nearly full: pointers stay here (contracts L0). */
-  held = false
 
   constructor(
     port: InboxPort,
@@ -56,6 +56,7 @@ export class PointerQueue {
     this.#partitionOf = partitionOf
     this.#lanes = Array.from({ length: partitions }, () => ({
       waiting: new Map(),
+      held: false,
       flight: undefined,
     }))
   }
@@ -82,13 +83,21 @@ export class PointerQueue {
     known.pointer = pointer
   }
 
+  /** Holds the pointers to those partitions back, or lets them go. */
+  hold(which: (p: number) => boolean, held: boolean): void {
+    for (const [p, lane] of this.#lanes.entries()) if (which(p)) lane.held = held
+  }
+
   /** Sends what waits, one batch per partition that has none in flight. */
   flush(): void {
-    if (this.held) return
     for (let p = 0; p < this.#lanes.length; p++) {
       const lane = this.#lanes[p]!
-      if (lane.flight === undefined && lane.waiting.size > 0) this.#send(p, lane)
+      this.#sendNext(p, lane)
     }
+  }
+
+  #sendNext(p: number, lane: Lane): void {
+    if (lane.flight === undefined && lane.waiting.size > 0 && !lane.held) this.#send(p, lane)
   }
 
   #send(p: number, lane: Lane): void {
@@ -119,7 +128,7 @@ export class PointerQueue {
     for (const entry of entries) {
       for (const ticket of entry.tickets) if (--ticket.left === 0) ticket.done()
     }
-    if (lane.waiting.size > 0 && !this.held) this.#send(p, lane)
+    this.#sendNext(p, lane)
   }
 
   /** To be called every 100 ms or so; with `lost` after a reconnect. */

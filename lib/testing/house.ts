@@ -37,6 +37,7 @@ export type HouseHost<Room, User> = Host<Room, User> & {
 
 type Given = {
   readonly partitions?: number
+  readonly streams?: number
   readonly limits?: Partial<Shape['limits']>
 }
 
@@ -45,8 +46,8 @@ export const startHouse = async <Room, User>(
   behaviors: { readonly room: RoomBehavior<Room>; readonly user: UserBehavior<User> },
   given: Given = {},
 ) => {
-  const { partitions = 4, limits = {} } = given
-  const bus = await startBus(t, { partitions, streams: 1, limits })
+  const { partitions = 4, streams = 1, limits = {} } = given
+  const bus = await startBus(t, { partitions, streams, limits })
   const directory = await mkdtemp(join(tmpdir(), 'parley-house-'))
   const database = await openLevel(directory)
   const hold = database.hold()
@@ -74,7 +75,7 @@ export const startHouse = async <Room, User>(
       log,
       identity: { incarnation: newIncarnation(), host: 'house' },
       partitions,
-      streams: 1,
+      streams,
       exclusive: true,
       ...behaviors,
       history,
