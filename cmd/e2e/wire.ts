@@ -80,6 +80,7 @@ export class Wire {
 
   /** @throws Error when the connection ends first, or nothing comes for 45 s */
   ask<N extends FrameName>(name: N, fields: Asked<N>): Promise<Reply> {
+    if (!this.isOpen) return Promise.reject(new Error(`${name} on a closed connection`))
     const req = ++this.#req
     const { promise, resolve, reject } = Promise.withResolvers<Reply>()
     const timer = setTimeout(() => reject(new Error(`no answer to ${name}`)), REPLY_MS)

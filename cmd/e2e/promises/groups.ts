@@ -3,10 +3,9 @@ import type { Test } from 'tap'
 import { newGroupId, type RoomId, type UserId } from '../../../lib/ids.ts'
 import { readFrames } from '../../../lib/protocol/codec.ts'
 import { EVENT_KINDS } from '../../../lib/protocol/events.ts'
-import { eventually } from '../../../lib/testing/eventually.ts'
 import { Invariants, type Reader } from '../../../lib/testing/invariants.ts'
-import { codeOf, Device, register } from '../device.ts'
-import type { Server } from '../server.ts'
+import { codeOf, type Device } from '../device.ts'
+import type { Stage } from '../stage.ts'
 import type { Reply } from '../wire.ts'
 
 const KINDS = new Map<number, string>(
@@ -19,9 +18,9 @@ const seqOf = (reply: Reply): number => {
 }
 
 /** Devices of users with names, and a group that they speak of. */
-const scene = async (server: Server, prefix: string, names: readonly string[]) => {
+const scene = async (stage: Stage, prefix: string, names: readonly string[]) => {
   const devices = await Promise.all(
-    names.map(async (name) => Device.open(server, await register(server, `${prefix}.${name}`))),
+    names.map(async (name) => stage.open(await stage.register(`${prefix}.${name}`))),
   )
   const room = newGroupId()
   const close = () => Promise.all(devices.map((device) => device.close()))
@@ -47,18 +46,11 @@ const readPage = async (reader: Reader, device: Device, room: RoomId): Promise<s
 }
 
 const follow = (reader: Reader, device: Device, room: RoomId): (() => void) =>
-  device.wire.onPushed((frame) => {
-    if (frame.name === 'event' && frame.room === room) reader.saw(frame.seq, frame.id)
-  })
+  device.onEvent(room, ({ seq, id }) => reader.saw(seq, id))
 
-const sees = (device: Device, room: RoomId, seq: number): Promise<unknown> =>
-  eventually(`${device.login.handle} sees ${seq}`, () =>
-    device.live(room).some((event) => event.seq === seq),
-  )
-
-export const groupPromises = (t: Test, server: Server): void => {
+export const groupPromises = (t: Test, stage: Stage): void => {
   t.test('a stay in a group begins with the join and ends with the removal', async (t) => {
-    const { room, devices, close } = await scene(server, 'stay', ['ann', 'bob', 'carl'])
+    const { room, devices, close } = await scene(stage, 'stay', ['ann', 'bob', 'carl'])
     const [ann, bob, carl] = devices
     const check = new Invariants()
     const judge = check.room(room)
@@ -76,7 +68,7 @@ export const groupPromises = (t: Test, server: Server): void => {
     follow(joined, carl, room)
     t.equal(seqOf(await add(carl.user)), 4)
     await say('five')
-    await Promise.all([sees(bob, room, 5), sees(carl, room, 5)])
+    await Promise.all([bob.sees(room, 5), carl.sees(room, 5)])
     t.match(await carl.pointer(room, 'of the new member', ({ head }) => head === 5), {
       ...{ from: 4, join: 4, role: 0, flags: 0, title: 'Friends' },
     })
@@ -85,10 +77,10 @@ export const groupPromises = (t: Test, server: Server): void => {
     const removal = { ...ann.numbered(room, ++n), user: bob.user }
     t.equal(seqOf(await ann.wire.ask('remove', removal)), 6)
     early.until(6)
-    await sees(bob, room, 6)
+    await bob.sees(room, 6)
     await say('seven')
     await say('eight')
-    await sees(carl, room, 8)
+    await carl.sees(room, 8)
     t.same(await readPage(early, bob, room), [
       ...['created', 'message', 'message', 'added', 'message', 'removed'],
     ])
@@ -103,7 +95,7 @@ export const groupPromises = (t: Test, server: Server): void => {
     const second = judge.reader('bob, again', { from: 9 })
     follow(second, bob, room)
     t.equal(seqOf(await add(bob.user)), 9)
-    await sees(bob, room, 9)
+    await bob.sees(room, 9)
     t.same(await readPage(second, bob, room), ['added'])
 
     t.equal(seqOf(await carl.wire.ask('leave', carl.numbered(room, 1, 4))), 10)
@@ -112,7 +104,7 @@ export const groupPromises = (t: Test, server: Server): void => {
     t.equal(await say('eleven'), 11)
     // Ann owned it alone: bob becomes owner first.
     t.equal(seqOf(await ann.wire.ask('leave', ann.numbered(room, ++n))), 13)
-    await sees(bob, room, 13)
+    await bob.sees(room, 13)
     t.same(await readPage(second, bob, room), ['added', 'left', 'message', 'role', 'left'])
     t.match(await bob.wire.ask('open', { room, peer: null, lineage: null }), {
       ...{ role: 2, members: [{ user: bob.user, role: 2 }] },
@@ -123,7 +115,7 @@ export const groupPromises = (t: Test, server: Server): void => {
   })
 
   t.test('with open history a new member reads from the start', async (t) => {
-    const { room, devices, close } = await scene(server, 'open', ['ann', 'bob', 'carl'])
+    const { room, devices, close } = await scene(stage, 'open', ['ann', 'bob', 'carl'])
     const [ann, , carl] = devices
     await create(ann, room, [], true)
     await ann.send(room, 2, 'said before')
@@ -135,7 +127,7 @@ export const groupPromises = (t: Test, server: Server): void => {
   })
 
   t.test('roles: who may what', async (t) => {
-    const { room, devices, close } = await scene(server, 'roles', ['ann', 'bob', 'carl'])
+    const { room, devices, close } = await scene(stage, 'roles', ['ann', 'bob', 'carl'])
     const [ann, bob, carl] = devices
     await create(ann, room, [bob.user, carl.user])
     const by = (device: Device, n: number) => device.numbered(room, n, device === ann ? 0 : 1)
@@ -157,7 +149,7 @@ export const groupPromises = (t: Test, server: Server): void => {
   })
 
   t.test('a read position only rises, and is seen where it should be', async (t) => {
-    const { room, devices, close } = await scene(server, 'read', ['ann', 'bob', 'carl'])
+    const { room, devices, close } = await scene(stage, 'read', ['ann', 'bob', 'carl'])
     const [ann, bob, eve] = devices
     await create(ann, room, [bob.user])
     for (const n of [2, 3, 4]) await ann.send(room, n, `message ${n}`)

@@ -1,8 +1,8 @@
 /** Exactly once, in order, however late (contracts N): what a client's numbered commands come to. */
 import type { Test } from 'tap'
 import { dmId, newGroupId, type RoomId, type UserId } from '../../../lib/ids.ts'
-import { codeOf, Device, register } from '../device.ts'
-import type { Server } from '../server.ts'
+import { codeOf, type Device } from '../device.ts'
+import type { Stage } from '../stage.ts'
 import type { Reply } from '../wire.ts'
 
 const OTHERS = 10_000
@@ -40,12 +40,14 @@ const joinOf = async (device: Device, room: RoomId): Promise<number> => {
   return info.join
 }
 
-export const outboxPromises = (t: Test, server: Server): void => {
+export const outboxPromises = (t: Test, stage: Stage): void => {
+  const { server } = stage
+
   t.test('N2: a resend after 10,000 other messages gets the first ack', async (t) => {
-    const [ann, bob] = [await register(server, 'n2.ann'), await register(server, 'n2.bob')]
+    const [ann, bob] = [await stage.register('n2.ann'), await stage.register('n2.bob')]
     const room = dmId(ann.user, bob.user)
-    const one = await Device.open(server, ann)
-    const other = await Device.open(server, bob)
+    const one = await stage.open(ann)
+    const other = await stage.open(bob)
     const first = ackOf(await one.send(room, 1, 'first', { peer: bob.user }))
     await flood(other, room, { from: 1, count: OTHERS, peer: ann.user })
 
@@ -54,7 +56,7 @@ export const outboxPromises = (t: Test, server: Server): void => {
 
     await server.killAll()
     await server.start()
-    const again = await Device.open(server, ann, { lineage: one.lineage })
+    const again = await stage.open(ann, { lineage: one.lineage })
     const resent = await again.send(room, 1, 'first', { peer: bob.user })
     t.same(ackOf(resent), first, 'also after kill -9 of everything')
     const next = ackOf(await again.send(room, 2, 'second', { peer: bob.user }))
@@ -67,10 +69,10 @@ export const outboxPromises = (t: Test, server: Server): void => {
   })
 
   t.test('N3: a number is decided once, in its turn', async (t) => {
-    const [ann, bob] = [await register(server, 'n3.ann'), await register(server, 'n3.bob')]
+    const [ann, bob] = [await stage.register('n3.ann'), await stage.register('n3.bob')]
     const room = dmId(ann.user, bob.user)
     const peer = bob.user
-    const one = await Device.open(server, ann)
+    const one = await stage.open(ann)
     ackOf(await one.send(room, 1, 'one', { peer }))
 
     const early = await one.send(room, 3, 'three', { low: 2, peer })
@@ -94,10 +96,10 @@ export const outboxPromises = (t: Test, server: Server): void => {
 
   t.test('N2: a late copy of a refused command stays refused', async (t) => {
     const names = ['n2r.ann', 'n2r.bob', 'n2r.carl']
-    const [ann, bob, carl] = await Promise.all(names.map((name) => register(server, name)))
+    const [ann, bob, carl] = await Promise.all(names.map((name) => stage.register(name)))
     const room = newGroupId()
-    const owner = await Device.open(server, ann!)
-    const member = await Device.open(server, bob!)
+    const owner = await stage.open(ann!)
+    const member = await stage.open(bob!)
     ackOf(await create(owner, room, [bob!.user]))
     const add = (n: number) =>
       member.wire.ask('add', { ...member.numbered(room, n, 1), low: 1, users: [carl!.user] })
@@ -111,7 +113,7 @@ export const outboxPromises = (t: Test, server: Server): void => {
 
     await server.killAll()
     await server.start()
-    const again = await Device.open(server, bob!, { lineage: member.lineage })
+    const again = await stage.open(bob!, { lineage: member.lineage })
     const copy = await again.wire.ask('add', {
       ...{ ...again.numbered(room, 1, 1), low: 1 },
       users: [carl!.user],
@@ -123,10 +125,10 @@ export const outboxPromises = (t: Test, server: Server): void => {
   })
 
   t.test('N1: a command from before a removal and re-add never becomes valid', async (t) => {
-    const [ann, bob] = [await register(server, 'n1.ann'), await register(server, 'n1.bob')]
+    const [ann, bob] = [await stage.register('n1.ann'), await stage.register('n1.bob')]
     const room = newGroupId()
-    const owner = await Device.open(server, ann)
-    const member = await Device.open(server, bob)
+    const owner = await stage.open(ann)
+    const member = await stage.open(bob)
     ackOf(await create(owner, room, [bob.user]))
     const join = await joinOf(member, room)
     const before = ackOf(await member.send(room, 1, 'before', { join, low: 1 }))
@@ -150,21 +152,21 @@ export const outboxPromises = (t: Test, server: Server): void => {
   })
 
   t.test('N4: a forgotten lineage is told so', async (t) => {
-    const [ann, bob] = [await register(server, 'n4.ann'), await register(server, 'n4.bob')]
+    const [ann, bob] = [await stage.register('n4.ann'), await stage.register('n4.bob')]
     const room = dmId(ann.user, bob.user)
     const peer = bob.user
-    const first = await Device.open(server, ann)
+    const first = await stage.open(ann)
     ackOf(await first.send(room, 1, 'by the first', { peer }))
     await first.close()
     const lineages = [first.lineage]
     for (let i = 0; i < 16; i++) {
-      const device = await Device.open(server, ann)
+      const device = await stage.open(ann)
       t.ok(device.lineage > lineages.at(-1)!, 'each is greater than all before')
       lineages.push(device.lineage)
       ackOf(await device.send(room, 1, `by another, ${i}`, { peer }))
       await device.close()
     }
-    const back = await Device.open(server, ann, { lineage: first.lineage })
+    const back = await stage.open(ann, { lineage: first.lineage })
     for (const n of [1, 2]) {
       const late = await back.send(room, n, 'by the first', { peer })
       t.equal(codeOf(late), 'unknown_lineage', `number ${n}`)
@@ -173,10 +175,10 @@ export const outboxPromises = (t: Test, server: Server): void => {
   })
 
   t.test('N5: a group is made once, by whoever chose its id; a dm by its two', async (t) => {
-    const [ann, bob] = [await register(server, 'n5.ann'), await register(server, 'n5.bob')]
+    const [ann, bob] = [await stage.register('n5.ann'), await stage.register('n5.bob')]
     const room = newGroupId()
-    const owner = await Device.open(server, ann)
-    const stranger = await Device.open(server, bob)
+    const owner = await stage.open(ann)
+    const stranger = await stage.open(bob)
     const made = ackOf(await create(owner, room, []))
     t.same(ackOf(await create(owner, room, [])), made, 'a retry makes no second one')
     t.equal(codeOf(await create(stranger, room, [])), 'exists')

@@ -3,35 +3,21 @@ import { jetstreamManager } from '@nats-io/jetstream'
 import type { Test } from 'tap'
 import { withConnection } from '../../../lib/bus/provisioning.ts'
 import { dmId, type RoomId } from '../../../lib/ids.ts'
-import { readFrames } from '../../../lib/protocol/codec.ts'
-import type { AnyFrame } from '../../../lib/protocol/frames.ts'
 import { eventually } from '../../../lib/testing/eventually.ts'
 import { readRunInfo } from '../../roles/run-info.ts'
-import { call, codeOf, Device, login, register } from '../device.ts'
+import { call, codeOf, Device, eventsIn, login, type Queued, register } from '../device.ts'
 import type { Server } from '../server.ts'
 
-const SOON = { within: 20_000 }
-
-type Queued = Extract<AnyFrame, { name: 'queued' }>
-
-const queued = (device: Device): Queued[] =>
-  device.wire.pushed.filter((frame): frame is Queued => frame.name === 'queued')
+const SOON = { within: 30_000 }
 
 /** Sequences of a room that entries brought. */
-const seqsIn = (entries: readonly Queued[], room: RoomId): Set<number> => {
-  const seqs = new Set<number>()
-  for (const bytes of entries.flatMap(({ events }) => events)) {
-    for (const frame of readFrames(bytes)) {
-      if (frame.name === 'event' && frame.room === room) seqs.add(frame.seq)
-    }
-  }
-  return seqs
-}
+const seqsIn = (entries: readonly Queued[], room: RoomId): Set<number> =>
+  new Set(entries.flatMap((entry) => eventsIn(entry, room)).map(({ seq }) => seq))
 
 const brings = (device: Device, room: RoomId, seq: number): Promise<Queued[]> =>
   eventually(
     `an entry brings ${seq}`,
-    () => seqsIn(queued(device), room).has(seq) && queued(device),
+    () => seqsIn(device.queued, room).has(seq) && device.queued,
     SOON,
   )
 
@@ -105,8 +91,8 @@ export const queuePromises = (t: Test, server: Server): void => {
       await stranger.wire.ask('queueAck', { n })
       await sibling.wire.ask('queueAck', { n })
     }
-    t.same(queued(stranger), [])
-    t.same(queued(sibling), [])
+    t.same(stranger.queued, [])
+    t.same(sibling.queued, [])
     await owner.close()
     const again = await Device.open(server, ann!)
     t.same(
