@@ -10,7 +10,7 @@ import { type EventRecord, encodeBatch } from '../protocol/records.ts'
 import { Writer } from '../protocol/writer.ts'
 import type { HistoryRow } from '../store/history/history.ts'
 import { partitionStage } from '../testing/partition-stage.ts'
-import { pageFrame, readEvents } from './pages.ts'
+import { pageFrame, readPage } from './pages.ts'
 import { RoomActor } from './room-actor.ts'
 
 const record = (seq: number, bytes = 4, room: RoomId = GROUP): EventRecord => ({
@@ -41,9 +41,13 @@ type Given = {
   stored?: readonly number[]
   /** Sequences in the log, two to a batch at position 100 + seq. */
   logged?: readonly number[]
+  /** The floor; `undefined` when it can not be asked for. */
+  kept?: number | undefined
 }
 
-const pagesOf = ({ tail = [], dropped = [], stored = [], logged = [] }: Given) => {
+const pagesOf = (given: Given) => {
+  const { tail = [], dropped = [], stored = [], logged = [] } = given
+  const kept = 'kept' in given ? given.kept : 1
   const room = new RoomActor<object>(GROUP, {})
   room.tail = tail.map((seq) => ({
     seq,
@@ -51,38 +55,50 @@ const pagesOf = ({ tail = [], dropped = [], stored = [], logged = [] }: Given) =
     position: 100 + seq,
   }))
   const asked: [number, number][] = []
+  const page = async (
+    first: number,
+    last: number,
+    { from = 1, head = last, back = false }: { from?: number; head?: number; back?: boolean } = {},
+  ) => {
+    const read = await readPage(room, { first, last, from, head }, back, {
+      history: {
+        page: async (_room: RoomId, first: number, last: number): Promise<HistoryRow[]> => {
+          asked.push([first, last])
+          return stored
+            .filter((seq) => seq >= first && seq <= last)
+            .map((seq) => ({ room: GROUP, seq, frame: frame(seq) }))
+        },
+        kept: async () => {
+          if (kept === undefined) throw new ParleyError('unavailable')
+          return kept
+        },
+      },
+      record: async (position) =>
+        logged.includes(position - 100)
+          ? encodeBatch({
+              epoch: 1,
+              number: 1,
+              prev: 0,
+              view: 1,
+              records: [
+                record(position - 50, 1, 'gAnotherRoom_________' as RoomId),
+                record(position - 100),
+              ],
+            })
+          : undefined,
+    })
+    const entries = read.events.map((bytes) => {
+      const entry = readFrame(new Reader(bytes))
+      if (entry.name === 'skip') return `${entry.first}-${entry.last}`
+      return entry.name === 'event' ? entry.seq : 0
+    })
+    return { entries, from: read.from }
+  }
   return {
     room,
     asked,
-    read: async (first: number, last: number) => {
-      const frames = await readEvents(room, first, last, {
-        history: {
-          page: async (_room: RoomId, first: number, last: number): Promise<HistoryRow[]> => {
-            asked.push([first, last])
-            return stored
-              .filter((seq) => seq >= first && seq <= last)
-              .map((seq) => ({ room: GROUP, seq, frame: frame(seq) }))
-          },
-        } as never,
-        record: async (position) =>
-          logged.includes(position - 100)
-            ? encodeBatch({
-                epoch: 1,
-                number: 1,
-                prev: 0,
-                view: 1,
-                records: [
-                  record(position - 50, 1, 'gAnotherRoom_________' as RoomId),
-                  record(position - 100),
-                ],
-              })
-            : undefined,
-      })
-      return frames.map((bytes) => {
-        const event = readFrame(new Reader(bytes))
-        return event.name === 'event' ? event.seq : 0
-      })
-    },
+    page,
+    read: async (first: number, last: number) => (await page(first, last)).entries,
   }
 }
 
@@ -121,12 +137,72 @@ t.test('what memory lets go while the store is read is still there for the page'
   const { promise, resolve } = Promise.withResolvers<HistoryRow[]>()
   const room = new RoomActor<object>(GROUP, {})
   room.tail = range(11, 200).map((seq) => ({ seq, frame: frame(seq), position: seq }))
-  const source = { history: { page: () => promise } as never, record: async () => undefined }
-  const reading = readEvents(room, 10, 20, source)
+  const source = {
+    history: { page: () => promise, kept: async () => 1 },
+    record: async () => undefined,
+  }
+  const reading = readPage(room, { first: 10, last: 20, from: 1, head: 200 }, false, source)
   room.trim(200)
   t.ok(room.tail[0]!.seq > 20)
   resolve([{ room: GROUP, seq: 10, frame: frame(10) }])
-  t.equal((await reading).length, 11)
+  t.equal((await reading).events.length, 11)
+})
+
+t.test('O6 a page that goes up says what is gone by a skip, and goes on above it', async (t) => {
+  const pages = pagesOf({ kept: 8, stored: range(8, 12), tail: range(13, 20) })
+  const up = (first: number, last: number, more = {}) =>
+    pages.page(first, last, { head: 20, ...more })
+  t.same(await up(1, 10), { entries: ['1-7', 8, 9, 10], from: 8 })
+  t.same(await up(5, 20), { entries: ['5-7', ...range(8, 20)], from: 8 }, 'into memory')
+  t.same(await up(7, 7), { entries: ['7-7'], from: 8 }, 'all that was asked for is gone')
+  t.same(await up(2, 4), { entries: ['2-7'], from: 8 }, 'one page for all that is gone')
+  t.same(await up(8, 9), { entries: [8, 9], from: 8 }, 'above the floor nothing is skipped')
+  t.same(await up(3, 10, { from: 3 }), { entries: ['3-7', 8, 9, 10], from: 8 })
+  t.same(await up(9, 10, { from: 9 }), { entries: [9, 10], from: 9 }, 'seen from above the floor')
+})
+
+t.test('O6 a page that goes down ends at the floor, below it it is empty', async (t) => {
+  const pages = pagesOf({ kept: 8, stored: range(8, 12), tail: range(13, 20) })
+  const down = (first: number, last: number) => pages.page(first, last, { head: 20, back: true })
+  t.same(await down(5, 20), { entries: range(8, 20), from: 8 })
+  t.same(await down(1, 10), { entries: [8, 9, 10], from: 8 })
+  t.same(await down(1, 7), { entries: [], from: 8 })
+})
+
+t.test('O6 a floor is no excuse for a hole above it', async (t) => {
+  const holes: Record<string, [Given, number, number]> = {
+    'right above the floor': [{ kept: 3, stored: [4, 5] }, 1, 5],
+    'further up': [{ kept: 3, stored: [3, 5] }, 1, 5],
+    'at the end': [{ kept: 3, stored: [3, 4] }, 1, 5],
+    'between store and memory': [{ kept: 3, stored: [3], tail: [5, 6] }, 1, 6],
+  }
+  for (const [what, [given, first, last]] of Object.entries(holes)) {
+    for (const back of [false, true]) {
+      const page = pagesOf(given).page(first, last, { back })
+      await t.rejects(page, { code: 'unavailable', canRetry: true }, what)
+    }
+  }
+})
+
+t.test('a floor that rose while the rows were read, and one that is within memory', async (t) => {
+  const late = pagesOf({ kept: 5, stored: range(3, 10) })
+  t.same(await late.page(1, 10), { entries: ['1-4', ...range(5, 10)], from: 5 })
+  const inside = pagesOf({ kept: 15, tail: range(11, 20) })
+  t.same(await inside.page(12, 20), { entries: ['12-14', ...range(15, 20)], from: 15 })
+  t.same(await inside.page(5, 20, { back: true }), { entries: range(15, 20), from: 15 })
+  const all = pagesOf({ kept: 21, tail: range(11, 20) })
+  t.same(await all.page(5, 20), { entries: ['5-20'], from: 21 }, 'everything is gone')
+  t.same(
+    await all.page(5, 15, { head: 15 }),
+    { entries: ['5-15'], from: 16 },
+    'never past the head',
+  )
+})
+
+t.test('the floor out of reach: what memory holds is read, no more', async (t) => {
+  const pages = pagesOf({ kept: undefined, stored: range(1, 10), tail: range(11, 20) })
+  t.same(await pages.read(11, 20), range(11, 20))
+  await t.rejects(pages.read(10, 20), { code: 'unavailable', canRetry: true })
 })
 
 t.test('O6 nothing above the committed head leaves in a page', async (t) => {

@@ -10,7 +10,7 @@ import { errorFrame, sendAnswer, sendRefusal } from './answers.ts'
 import type { PendingBatch, Release, Reply } from './batch.ts'
 import type { PartitionContext } from './context.ts'
 import { Lease } from './lease.ts'
-import { pageFrame, readEvents } from './pages.ts'
+import { type PageRange, pageFrame, readPage } from './pages.ts'
 
 /** A read that has waited this long is refused for now. */
 const PATIENCE_MS = 2000
@@ -87,17 +87,14 @@ export class Releases<State> {
     else if (reply.answer.kind !== 'permit') sendAnswer(reply.origin, reply.req, reply.answer)
   }
 
-  async #sendPage(
-    reply: Reply<State> & { kind: 'answer' },
-    range: { first: number; last: number; from: number; head: number },
-  ): Promise<void> {
+  async #sendPage(reply: Reply<State> & { kind: 'answer' }, range: PageRange): Promise<void> {
     const { origin, req, room, back } = reply
     const { outlet, token, attempt } = origin
-    const { first, last } = range
     try {
-      const events = first > last ? [] : await readEvents(room, first, last, this.#pages)
+      const { events, from } = await readPage(room, range, back, this.#pages)
+      const bounds = { head: range.head, from }
       if (this.#stopped) outlet.moved(token, attempt)
-      else outlet.final(token, attempt, pageFrame(req, room.id, range, events, back))
+      else outlet.final(token, attempt, pageFrame(req, room.id, bounds, events, back))
     } catch (error) {
       const code = error instanceof ParleyError ? error.code : 'unavailable'
       if (this.#stopped) outlet.moved(token, attempt)

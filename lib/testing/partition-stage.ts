@@ -81,6 +81,8 @@ export const partitionStage = <State>(behavior: RoomBehavior<State>, given: Give
     saveCheckpoint: async (_position: number): Promise<void> => {},
     permit: async (): Promise<'granted' | Refusal> => 'granted',
     page: given.history ?? (async () => []),
+    /** The floor of every room's history. */
+    kept: 1,
     nextId: () => ++ids,
     full: false,
     view: 1,
@@ -117,7 +119,8 @@ export const partitionStage = <State>(behavior: RoomBehavior<State>, given: Give
     pointers,
     history: {
       page: (...range: Parameters<HistoryStore['page']>) => on.page(...range),
-    } as HistoryStore,
+      kept: async () => on.kept,
+    } as Partial<HistoryStore> as HistoryStore,
     state: {
       room: (room: RoomId) => on.readRoom(room),
       saveRooms: async (snapshots: readonly RoomSnapshot[]) => {

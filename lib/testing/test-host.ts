@@ -147,7 +147,10 @@ export class TestHost<State> {
       limits: { textBytes: 8192, roomIdleMs: 60_000 },
       routes: this.#routes,
       pointers: this.#pointers,
-      history: { page: async () => [] } as Partial<HistoryStore> as HistoryStore,
+      history: {
+        page: async () => [],
+        kept: async () => 1,
+      } as Partial<HistoryStore> as HistoryStore,
       state,
       nextId: (now) => this.#snowflake.next(now),
       schedule: (partition) => {
