@@ -3,7 +3,10 @@ import type { Command } from 'commander'
 import { createLog } from '../lib/log.ts'
 import { configOf, withSettings } from './options.ts'
 import { end, runService } from './roles/life.ts'
-import { readRunInfo } from './roles/run-info.ts'
+
+const say = (line: string): void => {
+  process.stdout.write(`${line}\n`)
+}
 
 export const registerGateway = (program: Command): void => {
   const command = program
@@ -12,18 +15,13 @@ export const registerGateway = (program: Command): void => {
   withSettings(command).action(async (options: Record<string, unknown>) => {
     const config = configOf(options)
     const log = createLog({ level: config.logLevel, format: config.logFormat })
-    const { openNodeGateway } = await import('./roles/gateway.ts')
-    const urls = config.natsUrl.length > 0 ? config.natsUrl : readRunInfo(config.data)?.nats
-    if (urls === undefined) {
-      throw new Error(
-        `Nothing runs in ${config.data}: start \`parley up --no-gateway\` there first, or give --nats-url.`,
-      )
-    }
-    const { gateway, close } = await openNodeGateway(config, urls, log)
+    const { openGatewayProcess } = await import('./roles/gateway-process.ts')
+    const gateway = await openGatewayProcess(config, log, (url) =>
+      say(`Operations at ${url}: /health, /ready, /metrics`),
+    )
     await runService(gateway, log, config.drainSeconds, () => {
-      process.stdout.write(`The gateway serves ${gateway.url}\n`)
+      say(`The gateway serves ${gateway.url}`)
     })
-    await close()
     end()
   })
 }

@@ -67,6 +67,17 @@ export const SETTINGS = {
     'Addresses or networks of proxies whose X-Forwarded-For is believed',
   ),
 
+  opsHost: setting(
+    text,
+    '127.0.0.1',
+    'Address of /health, /ready and /metrics of a gateway in a process of its own',
+  ),
+  opsPort: setting(
+    PORT,
+    0,
+    'Port of these; 0 takes a free one, so that several gateways fit on a machine',
+  ),
+
   natsUrl: setting(list, [], 'NATS servers; empty: one is launched in the data directory'),
   natsPort: setting(PORT, 0, 'Port of the launched nats-server; 0 takes a free one, once'),
   natsServer: setting(text, '', 'The nats-server to launch; empty: one is found or fetched'),

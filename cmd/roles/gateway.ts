@@ -1,6 +1,5 @@
 /** The role that holds client sockets. */
 import type { Nats } from '../../lib/bus/bus.ts'
-import { connectNats } from '../../lib/bus/nats.ts'
 import { systemClock } from '../../lib/clock.ts'
 import type { Config } from '../../lib/config.ts'
 import { refuse } from '../../lib/errors.ts'
@@ -10,8 +9,6 @@ import type { Log } from '../../lib/log.ts'
 import { kindOf, type Tokens } from '../../lib/tokens/tokens.ts'
 import { queueConsumer } from '../../nats/consumers.ts'
 import type { FixedShape } from '../../nats/shape.ts'
-import { shapeOf } from './nats.ts'
-import { openNodeTokens } from './tokens.ts'
 
 export const createNodeGateway = (
   config: Config,
@@ -56,11 +53,3 @@ export const createNodeGateway = (
       byteBurst: config.byteBurst,
     },
   })
-
-/** A gateway in a process of its own, beside the host of the same data directory. */
-export const openNodeGateway = async (config: Config, urls: readonly string[], log: Log) => {
-  const shape = await shapeOf(urls)
-  const nats = await connectNats({ servers: urls, name: 'parley gateway' })
-  const gateway = createNodeGateway(config, nats, shape, await openNodeTokens(config), log)
-  return { gateway, close: () => nats.close() }
-}

@@ -19,7 +19,7 @@ export const untilStopped = (signal: AbortSignal): Promise<NodeJS.Signals | 'abo
 
 /**
  * Starts a service, tells `serving`, and drains it when the process is told to stop. Sets the exit code: 0 after a
- * drain, 1 when it was not complete.
+ * drain or when told to stop before it served, 1 when the drain was not complete. @throws what the start failed of
  */
 export const runService = async (
   service: Service,
@@ -30,7 +30,13 @@ export const runService = async (
   const start = new AbortController()
   const stopped = untilStopped(start.signal)
   void stopped.then(() => start.abort(new Error('told to stop')))
-  await service.start(start.signal)
+  try {
+    await service.start(start.signal)
+  } catch (error) {
+    if (!start.signal.aborted) throw error
+    log.info({}, 'process.stopped_early')
+    return
+  }
   serving()
   const name = await stopped
   log.info({ signal: name }, 'process.draining')

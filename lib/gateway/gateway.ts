@@ -266,7 +266,8 @@ class GatewayService implements Gateway {
     const { clock, log, nats } = this.#deps
     this.#draining = true
     this.#listener?.stop()
-    await this.#registry?.put()
+    // Without NATS nobody can be told, and clients must not wait for that; the entry dies by itself.
+    if (nats.connected) await this.#registry?.put()
     const goaway = encodeFrame('goaway', { retryAfter: this.#config.drainSpreadMs })
     const deps = {
       hub: this.#hub,
@@ -284,8 +285,10 @@ class GatewayService implements Gateway {
     await drainSessions(deps, deadline)
     this.#listener?.close()
     this.#flush()
-    await this.#registry?.remove()
-    await nats.flush().catch((err: unknown) => log.warn({ err }, 'gateway.flush_failed'))
+    if (nats.connected) {
+      await this.#registry?.remove()
+      await nats.flush().catch((err: unknown) => log.warn({ err }, 'gateway.flush_failed'))
+    }
     this.#stop()
     log.info({ gateway: this.id }, 'gateway.stopped')
   }
