@@ -1,6 +1,7 @@
 /**
  * From hello to welcome: the token is verified, an older session of the same device makes room, the user's live
- * subject is subscribed, then the user's actor is asked (design 5: in this order), and its answer is made the welcome.
+ * subject is subscribed, then the user's actor is asked, and its answer is made the welcome. In this order: what comes
+ * to be after the answer is heard live (docs/ARCHITECTURE.md, Catching up).
  */
 import type { Clock } from '../clock.ts'
 import { type CloseReason, ERRORS, type ErrorCode, errorByNumber, type Refusal } from '../errors.ts'

@@ -1,6 +1,6 @@
 /**
  * Writes frames to sessions: into their outboxes first, and at the end of the loop turn each outbox to its socket in
- * one WebSocket message: a small write costs ten times what its bytes cost in a large one (design 9).
+ * one WebSocket message: a small write costs ten times what its bytes cost in a large one (adr/0004).
  *
  * I1. A durable frame is written, or the session is ended as resumable. A droppable one is left out while the socket
  *     is choked.

@@ -1,6 +1,6 @@
 /**
- * Which users are here, and their frames on `live.<uid>`: subscribed from before the user's actor is asked until the
- * last session of the user is gone (design 5).
+ * Which users are here, and their frames on `live.<uid>`: subscribed from before the user's actor is asked, so that
+ * nothing falls between its answer and the first frame, until the last session of the user is gone.
  */
 import type { Bus, Message, Unsubscribe } from '../bus/bus.ts'
 import type { GatewayId, UserId } from '../ids.ts'
