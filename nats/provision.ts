@@ -168,10 +168,13 @@ export const provision = async (nc: NatsConnection, shape: Shape): Promise<Provi
   const jsm = await settled(() => jetstreamManager(nc, { timeout: REQUEST_MS }))
   const created: string[] = []
   const changed: Change[] = []
-  const ensure = async (spec: StreamSpec): Promise<void> => {
-    const result = await settled(() => ensureStream(jsm, spec))
-    if (result === 'created') created.push(spec.name)
-    else changed.push(...result)
+  const ensure = async (...specs: StreamSpec[]): Promise<void> => {
+    // Each replicated stream waits for an election of its own, so they are made side by side; told in their order.
+    const results = await Promise.all(specs.map((spec) => settled(() => ensureStream(jsm, spec))))
+    for (const [i, result] of results.entries()) {
+      if (result === 'created') created.push(specs[i]!.name)
+      else changed.push(...result)
+    }
   }
 
   // The shape before all else: a process with other numbers must not touch a single stream.
@@ -182,8 +185,7 @@ export const provision = async (nc: NatsConnection, shape: Shape): Promise<Provi
   await ensure(cluster)
   if (is === undefined) await settled(() => fixShape(nc, fixed))
   const rest = streamsOf(shape).filter((spec) => spec.name !== cluster.name)
-  // Each replicated stream waits for an election of its own, so they are made side by side.
-  while (rest.length > 0) await Promise.all(rest.splice(0, AT_ONCE).map(ensure))
+  while (rest.length > 0) await ensure(...rest.splice(0, AT_ONCE))
   return { created, changed }
 }
 
