@@ -114,7 +114,7 @@ t.test('its life: waits for NATS, serves, loses it, recovers, drains', async (t)
   const tokens = await openTokens(join(data, 'keys'))
   const port = await freePort()
   const url = `nats://127.0.0.1:${port}`
-  const gateway = new Gateway(t, ['--data', data, '--nats-url', url, '--drain-seconds', '4'])
+  const gateway = new Gateway(t, ['--data', data, '--nats-url', url, '--drain-seconds', '10'])
 
   await t.test('without NATS it lives, is not ready and says what to do', async (t) => {
     t.match(await gateway.ask('/health'), { status: 200 })
@@ -219,15 +219,30 @@ t.test('SIGTERM ends it cleanly', async (t) => {
   })
 })
 
-t.test('beside a data directory whose `up` is away it waits where NATS was', async (t) => {
-  const data = await freshData(t)
-  const server = await startNats(t)
-  await writeFile(join(data, 'nats.port'), String(server.port))
-  const gateway = new Gateway(t, ['--data', data])
-  await gateway.becomes(503, /has no Parley cluster yet/)
-  await made(server.url)
-  await gateway.becomes(200, /ready/)
-})
+t.test(
+  'beside a data directory whose `up` is away it waits where NATS was, and follows it',
+  async (t) => {
+    const data = await freshData(t)
+    await writeFile(join(data, 'nats.port'), String(await freePort()))
+    const args = [
+      '--data',
+      data,
+      '--share-port',
+      'true',
+      '--gateway-port',
+      String(await freePort()),
+    ]
+    const both = [new Gateway(t, args), new Gateway(t, args)]
+    for (const gateway of both) await gateway.becomes(503, /No nats-server answers/)
+    const server = await startNats(t)
+    await made(server.url)
+    await writeFile(join(data, 'nats.port'), String(server.port))
+    for (const gateway of both) await gateway.becomes(200, /ready/)
+    const infos = both.map(({ pid }) => existsSync(join(data, `gateway-${pid}.json`)))
+    t.same(infos, [true, true], 'each says where it is')
+    t.equal(both[0]!.url, both[1]!.url, 'they share the port of clients')
+  },
+)
 
 t.test('what waiting does not mend ends it, with the reason', async (t) => {
   const server = await startNats(t)

@@ -8,6 +8,8 @@ import type { Hub } from './hub.ts'
 import type { Session } from './session.ts'
 
 const STEP_MS = 50
+/** What is left of the time when the last session is gone: the gateway still takes its entry away. */
+const LEAVE_MS = 500
 
 export type DrainDeps = {
   readonly hub: Hub
@@ -18,7 +20,7 @@ export type DrainDeps = {
   readonly end: (session: Session) => void
 }
 
-/** Resolves when no session is left, at the latest at `deadline` (monotonic ms). */
+/** Resolves when no session is left, and somewhat before `deadline` (monotonic ms) whatever is left. */
 export const drainSessions = async (deps: DrainDeps, deadline: number): Promise<void> => {
   const { hub, clock, goaway, end } = deps
   for (let slot = 0; slot < hub.slots; slot++) {
@@ -26,7 +28,8 @@ export const drainSessions = async (deps: DrainDeps, deadline: number): Promise<
     if (session !== undefined) goaway(session)
   }
   const start = clock.monotonic()
-  const spread = Math.max(0, Math.min(deps.spreadMs, deadline - STEP_MS - start))
+  const until = deadline - Math.min(LEAVE_MS, Math.max(0, deadline - start) / 4)
+  const spread = Math.max(0, Math.min(deps.spreadMs, until - STEP_MS - start))
   const total = hub.count
   while (hub.count > 0) {
     const elapsed = clock.monotonic() - start
@@ -34,9 +37,9 @@ export const drainSessions = async (deps: DrainDeps, deadline: number): Promise<
     const mayStay = over ? 0 : Math.ceil(total * (1 - elapsed / spread))
     endUntil(hub, mayStay, end, false)
     // Commands under way are waited for, but not past the deadline.
-    if (clock.monotonic() >= deadline - STEP_MS) endUntil(hub, 0, end, true)
+    if (clock.monotonic() >= until - STEP_MS) endUntil(hub, 0, end, true)
     if (hub.count > 0) await delay(STEP_MS)
-    if (clock.monotonic() >= deadline) return
+    if (clock.monotonic() >= until) return
   }
 }
 
