@@ -125,6 +125,11 @@ export const SETTINGS = {
     60,
     'A room that nobody uses for this long leaves the memory',
   ),
+  retentionDays: setting(
+    integer(0, 36_500),
+    0,
+    'Days that messages stay in the history, then they are dropped for good; 0: for ever',
+  ),
   accessMinutes: setting(integer(1, 1440), 15, 'How long an access token is valid'),
   resumeHours: setting(integer(1, 24), 24, 'How long a resume token of the gateway is valid'),
   refreshDays: setting(

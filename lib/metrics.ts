@@ -62,6 +62,11 @@ export const METRICS = {
     help: 'Log positions that were gone from the stream before a projection had stored them; should be 0',
     labels: projection,
   },
+  parley_retention_events_total: {
+    kind: 'counter',
+    help: 'Events that were dropped from the history for their age; what a crash interrupted counts again',
+    labels: {},
+  },
   parley_host_partitions: {
     kind: 'gauge',
     help: 'Partitions that this host serves',
