@@ -335,7 +335,8 @@ class GatewayService implements Gateway {
     }
     this.#router.tick(now)
     this.#rounds.tick(now)
-    this.#registry?.tick(now)
+    // A put that NATS does not hear hangs until its time is over, and none follows it meanwhile.
+    if (this.#deps.nats.connected) this.#registry?.tick(now)
   }
 
   #onOwner(p: number, owner: Owner | undefined): void {
