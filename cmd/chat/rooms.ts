@@ -1,9 +1,25 @@
 /** `parley rooms` and `parley create`. */
 import type { Command } from 'commander'
+import type { Client } from '../../lib/client/index.ts'
+import type { RoomId } from '../../lib/ids.ts'
 import { runs } from './command.ts'
 import { connect, withDevice } from './device.ts'
 import { Names } from './names.ts'
 import { humanRoom, jsonRoom } from './print.ts'
+
+/** ms */
+const LISTED_WITHIN = 5_000
+
+/** The list has the room, so that the next command finds it by its name; or that takes too long. */
+const listed = async (client: Client, room: RoomId): Promise<void> => {
+  const { promise, resolve } = Promise.withResolvers<void>()
+  const off = client.on('room', (summary) => summary.room === room && resolve())
+  const timer = setTimeout(resolve, LISTED_WITHIN)
+  if (client.rooms().some((summary) => summary.room === room)) resolve()
+  await promise
+  clearTimeout(timer)
+  off()
+}
 
 export const registerRooms = (program: Command): void => {
   const rooms = program.command('rooms').description('list your rooms, newest first')
@@ -37,6 +53,7 @@ export const registerRooms = (program: Command): void => {
         const members = handles.map((handle) => `@${handle.replace(/^@/, '')}` as const)
         const openHistory = options.openHistory === true
         const { id } = await client.createGroup({ title, members, openHistory })
+        await listed(client, id)
         await rim.out(globals.json ? JSON.stringify({ room: id, title }) : id)
       })
     },

@@ -1,11 +1,12 @@
-/** The command line as people and scripts use it: `parley` with profiles under a home of their own. */
+/** The command line as people and scripts use it: `parley` with profiles, all of one mode, under a home of their own. */
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { Child, type Exit, startParley } from './child.ts'
+import type { Mode } from './mode.ts'
 
-const ANSWER_MS = 60_000
+const ANSWER_MS = 120_000
 const FOLLOWER = fileURLToPath(new URL('./follower.ts', import.meta.url))
 
 export type Answer = Exit & {
@@ -16,16 +17,32 @@ export type Answer = Exit & {
 
 export class Chat {
   readonly home: string
+  readonly mode: Mode
   readonly #server: string
   readonly #started: Child[] = []
 
-  private constructor(home: string, server: string) {
+  private constructor(home: string, server: string, mode: Mode) {
     this.home = home
+    this.mode = mode
     this.#server = server
   }
 
-  static async open(server: string): Promise<Chat> {
-    return new Chat(await mkdtemp(join(tmpdir(), 'parley-home-')), server)
+  /** `mode`: of the devices that `enter` makes. */
+  static async open(server: string, mode: Mode): Promise<Chat> {
+    return new Chat(await mkdtemp(join(tmpdir(), 'parley-home-')), server, mode)
+  }
+
+  /** Makes a profile a device of `handle`, whose password is `password`; what that printed. */
+  enter(
+    verb: 'register' | 'login',
+    profile: string,
+    handle: string,
+    password: string,
+    ...more: readonly string[]
+  ): Promise<readonly string[]> {
+    const place = this.mode === 'queue' ? ['--queue'] : []
+    const given = [handle, '--password', password, ...place, ...more]
+    return this.lines(['--profile', profile, verb, ...given])
   }
 
   /** Starts `parley ARGS`; its standard input is open. */
@@ -44,7 +61,7 @@ export class Chat {
     return child
   }
 
-  /** Runs `parley ARGS` to its end, with `input` at its standard input. @throws Error when it takes a minute */
+  /** Runs `parley ARGS` to its end, with `input` at its standard input. @throws Error when it takes two minutes */
   async run(args: readonly string[], input = ''): Promise<Answer> {
     const child = this.start(...args)
     const lines: string[] = []

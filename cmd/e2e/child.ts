@@ -4,13 +4,13 @@ import { fileURLToPath } from 'node:url'
 
 const ENTRY = fileURLToPath(new URL('../parley.ts', import.meta.url))
 const TAIL_LINES = 40
-const END_MS = 10_000
+const END_MS = 30_000
 
 export type Exit = { readonly code: number | null; readonly signal: NodeJS.Signals | null }
 
 /** Settings of whoever runs the tests must not reach them; what a test runner puts in for coverage only slows them. */
 const KEPT = ['PARLEY_NATS_SERVER', 'PARLEY_CACHE']
-const cleanEnv = (): Record<string, string | undefined> =>
+export const cleanEnv = (): Record<string, string | undefined> =>
   Object.fromEntries(
     Object.entries(process.env).filter(
       ([name]) =>

@@ -5,12 +5,20 @@
 import { Client, type Room, type RoomEvent } from '../../lib/client/index.ts'
 import { eventually } from '../../lib/testing/eventually.ts'
 import type { Invariants, Outbox, Reader } from '../../lib/testing/invariants.ts'
+import type { Mode } from './mode.ts'
 
 /** Messages of a pair that may be on their way; and ms from an ack to the next message in its place. */
 const WINDOW = 12
 const PACE_MS = 30
-const CONNECT_MS = 60_000
-const SETTLE_MS = 90_000
+const CONNECT_MS = 120_000
+const SETTLE_MS = 180_000
+
+export type CrowdPlan = {
+  readonly api: string
+  readonly invariants: Invariants
+  readonly pairs: number
+  readonly mode: Mode
+}
 
 type Pair = {
   readonly sender: Client
@@ -32,10 +40,10 @@ export class Crowd {
   private constructor() {}
 
   /** Everybody is connected and talks. */
-  static async open(api: string, invariants: Invariants, pairs: number): Promise<Crowd> {
+  static async open(plan: CrowdPlan): Promise<Crowd> {
     const crowd = new Crowd()
     try {
-      await Promise.all(Array.from({ length: pairs }, (_, i) => crowd.#meet(api, invariants, i)))
+      await Promise.all(Array.from({ length: plan.pairs }, (_, i) => crowd.#meet(plan, i)))
     } catch (error) {
       await crowd.end()
       throw error
@@ -43,10 +51,14 @@ export class Crowd {
     return crowd
   }
 
-  async #meet(api: string, invariants: Invariants, index: number): Promise<void> {
+  async #meet({ api, invariants, mode }: CrowdPlan, index: number): Promise<void> {
     const [sender, receiver] = await Promise.all(
       ['talks', 'hears'].map(async (what) => {
-        const client = new Client({ api, history: 'all', backoff: { base: 50, cap: 500 } })
+        const client = new Client({
+          ...{ api, delivery: mode, history: 'all', backoff: { base: 50, cap: 500 } },
+        })
+        // A device that was refused its queue would prove nothing of queues.
+        client.on('warning', ({ message }) => this.#failures.push(`${what}.${index}: ${message}`))
         const handle = `${what}.${index}`
         await client.register({ handle, password: `${handle} is here` })
         await client.connect({ within: CONNECT_MS })

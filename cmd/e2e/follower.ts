@@ -6,7 +6,7 @@ import { folderProfile } from '../../lib/client/index.node.ts'
 import { Client } from '../../lib/client/index.ts'
 import { jsonEvent } from '../chat/print.ts'
 
-const PATIENCE_MS = 60_000
+const PATIENCE_MS = 120_000
 
 const [folder = '', api = '', count = ''] = process.argv.slice(2)
 const client = new Client({

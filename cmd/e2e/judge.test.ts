@@ -65,6 +65,19 @@ for (const [what, rule, tamper] of PLANTED) {
   })
 }
 
+t.test('lines that are missing are counted', async (t) => {
+  const judge = new Judge(ROOM, 'ann', TEXT)
+  t.equal(judge.missing(4), 3, 'no ack yet')
+  for (const [i, text] of TEXT.entries()) judge.ack(printed(i + 2, text))
+  t.equal(judge.missing(4), 0)
+  const [all, some] = [judge.screen('all'), judge.screen('some')]
+  judge.screen('none')
+  const shown = [CREATED, ...TEXT.map((text, i) => printed(i + 2, text))]
+  for (const line of shown) all(line)
+  for (const line of shown.slice(0, 3)) some(line)
+  t.equal(judge.missing(4), 1 + 4)
+})
+
 t.test('a text with two equal lines proves nothing, and is refused', async (t) => {
   t.throws(() => new Judge(ROOM, 'ann', ['a', 'b', 'a']))
 })

@@ -22,6 +22,8 @@ export class Judge {
   readonly #outbox: Outbox
   /** Line → its number, from 1. */
   readonly #numbers = new Map<string, number>()
+  /** Events that each screen was shown. */
+  readonly #shown = new Map<string, number>()
   acked = 0
 
   constructor(
@@ -53,10 +55,20 @@ export class Judge {
    */
   screen(name: string, from = 1): (line: string) => void {
     const reader = this.#room.reader(name, { strict: true, from })
-    return (line) => this.#shown(reader, line)
+    this.#shown.set(name, 0)
+    return (line) => {
+      this.#shown.set(name, (this.#shown.get(name) ?? 0) + 1)
+      this.#read(reader, line)
+    }
   }
 
-  #shown(reader: Reader, line: string): void {
+  /** Lines without an ack, and events that a screen lacks of the `due` that each is to show. */
+  missing(due: number): number {
+    const lacks = [...this.#shown.values()].map((shown) => Math.max(0, due - shown))
+    return lacks.reduce((sum, one) => sum + one, Math.max(0, this.#numbers.size - this.acked))
+  }
+
+  #read(reader: Reader, line: string): void {
     const { seq, id, time, text } = JSON.parse(line) as Printed
     reader.time(seq, time)
     if (text !== undefined) {

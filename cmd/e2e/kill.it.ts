@@ -1,21 +1,19 @@
 import t from 'tap'
+import { FAULT_KINDS } from './faults.ts'
 import { runKill } from './kill.ts'
+import { inEachMode } from './mode.ts'
 
 // Servers, a dozen commands and several restarts a seed.
-t.setTimeout(600_000)
+t.setTimeout(1_800_000)
 
-for (const [seed, kinds, delivery] of [
-  [11, ['up', 'nats'], 'cursor'],
-  [12, ['all', 'drain'], 'queue'],
-] as const) {
-  t.test(
-    `a text arrives complete, in order and once through ${kinds.join(' and ')}, ${delivery}`,
-    async (t) => {
-      const plan = { seed, lines: 1_200, faults: 2, kinds, delivery, unlimited: true }
-      const outcome = await runKill(plan, (line) => t.comment(line))
-      t.same(outcome.violations, [])
-      t.equal(outcome.faultsLanded, 2, 'both struck while lines were on their way')
-      t.ok(outcome.acked > 1_201, 'the text, and what the crowd said')
-    },
-  )
-}
+const SEEDS = { cursor: 11, queue: 12 }
+
+inEachMode(t, async (t, mode) => {
+  const faults = FAULT_KINDS.length
+  const plan = { seed: SEEDS[mode], lines: 1_600, faults, mode, unlimited: true }
+  const outcome = await runKill(plan, (line) => t.comment(line))
+  t.same(outcome.violations, [], 'a text arrives complete, in order and once')
+  t.equal(outcome.faultsLanded, faults, 'all struck while lines were on their way')
+  t.equal(outcome.missing, 0)
+  t.ok(outcome.acked > plan.lines + 1, 'the text, and what the crowd said')
+})

@@ -11,10 +11,9 @@ import { Chat, within } from './chat.ts'
 import { Crowd } from './crowd.ts'
 import { drawFaults, type Fault, type FaultKind, strike } from './faults.ts'
 import { Judge } from './judge.ts'
+import type { Mode } from './mode.ts'
 import { Server } from './server.ts'
 import { textOf } from './text.ts'
-
-export type Delivery = 'cursor' | 'queue'
 
 export type KillPlan = {
   readonly seed: number
@@ -24,8 +23,8 @@ export type KillPlan = {
   readonly kinds?: readonly FaultKind[]
   /** Without the server's limits of what a device may send, so that as many as can be are on their way at once. */
   readonly unlimited?: boolean
-  /** Who keeps the place of the devices that read: they, or the server (contracts I5). Default: cursor. */
-  readonly delivery?: Delivery
+  /** Of all devices. */
+  readonly mode: Mode
 }
 
 export type KillOutcome = {
@@ -33,6 +32,8 @@ export type KillOutcome = {
   /** Faults that hit a living process while messages were on their way. */
   readonly faultsLanded: number
   readonly acked: number
+  /** Lines of the text that were not acked, or that a device or the history did not show. */
+  readonly missing: number
   /** In words; empty when all is well. */
   readonly violations: readonly string[]
   readonly total: number
@@ -49,22 +50,22 @@ type Late = { readonly profile: string; readonly screen: (line: string) => void;
 /** Who chat beside it, so that every fault hits something. */
 const PAIRS = 5
 const GREETING = '👋🏿 «שלום»'
-const FIRST_MS = 60_000
+const FIRST_MS = 120_000
 /** For the next ack after a fault. */
-const FLOW_MS = 60_000
+const FLOW_MS = 180_000
 /** Lines given beyond those that must be acked before the next fault: it must hit while some are on their way. */
 const AHEAD = 500
 /** For the whole text, besides 5 ms a line (the default rate is 500 a second). */
-const SEND_MS = 180_000
+const SEND_MS = 300_000
 const SEND_LINE_MS = 5
-const ARRIVE_MS = 90_000
+const ARRIVE_MS = 180_000
 
 export const runKill = async (
   plan: KillPlan,
   say: (line: string) => void,
 ): Promise<KillOutcome> => {
   await using server = await Server.start(plan.unlimited === true ? UNLIMITED : [])
-  await using chat = await Chat.open(server.api)
+  await using chat = await Chat.open(server.api, plan.mode)
   try {
     return await new KillRun(plan, server, chat, say).run()
   } catch (error) {
@@ -102,7 +103,7 @@ class KillRun {
     const due = 2 + this.#text.length
     const early: string[] = []
     const live =
-      this.#plan.delivery === 'queue'
+      this.#plan.mode === 'queue'
         ? chat.follow('bob', due)
         : chat.start(
             ...['--profile', 'bob', 'tail', '@ann', '--from', '1', '--count', String(due)],
@@ -121,7 +122,7 @@ class KillRun {
     shown = judge.screen('bob, live')
     for (const line of early) shown(line)
 
-    // These have a cursor, and go away with it.
+    // These have a place, and go away with it.
     const late = ['bob2', 'ann2'].map(
       (profile): Late => ({
         profile,
@@ -131,7 +132,10 @@ class KillRun {
     )
     await Promise.all(late.map((device) => this.#catchUp(device, 2)))
 
-    await using crowd = await Crowd.open(this.#server.api, this.#invariants, PAIRS)
+    await using crowd = await Crowd.open({
+      ...{ api: this.#server.api, invariants: this.#invariants },
+      ...{ pairs: PAIRS, mode: this.#plan.mode },
+    })
     await this.#send(judge)
     // Acked, but not yet seen by everybody, nor in the history.
     if (!(await this.#server.killAll())) this.#problems.push('the last kill hit nothing')
@@ -150,16 +154,14 @@ class KillRun {
         show(line)
       }
     }
-    return this.#judged()
+    return this.#judged(judge.missing(due))
   }
 
   async #people(): Promise<void> {
     const chat = this.#chat
-    const both = (verb: string, suffix: string) =>
+    const both = (verb: 'register' | 'login', suffix: string) =>
       Promise.all(
-        ['ann', 'bob'].map((name) =>
-          chat.lines(['--profile', name + suffix, verb, name, '--password', `${name} is here`]),
-        ),
+        ['ann', 'bob'].map((name) => chat.enter(verb, name + suffix, name, `${name} is here`)),
       )
     await both('register', '')
     await both('login', '2')
@@ -222,7 +224,8 @@ class KillRun {
       device.count++
       screen(line)
     }
-    if (this.#plan.delivery === 'queue') {
+    // In queue mode one of them waits for its queue, the other asks once and goes away with what the queue has brought.
+    if (this.#plan.mode === 'queue' && profile === 'bob2') {
       const follower = this.#chat.follow(profile, due - device.count)
       follower.onLine(show)
       // What did not come is found missing by the judge.
@@ -241,8 +244,9 @@ class KillRun {
     } while (device.count < due && performance.now() < until)
   }
 
-  #judged(): KillOutcome {
+  #judged(missing: number): KillOutcome {
     const invariants = this.#invariants
+    if (missing > 0) this.#problems.push(`${missing} lines are missing`)
     const words = invariants
       .finish({ settled: true })
       .map(({ rule, where, what }) => `${rule}: ${where}: ${what}`)
@@ -250,6 +254,7 @@ class KillRun {
       seed: this.#plan.seed,
       faultsLanded: this.#landed,
       acked: invariants.acked,
+      missing,
       violations: [...words, ...this.#problems],
       total: invariants.total + this.#problems.length,
     }

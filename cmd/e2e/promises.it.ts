@@ -8,7 +8,7 @@ import { queuePromises } from './promises/queues.ts'
 import { Server } from './server.ts'
 import { Stage } from './stage.ts'
 
-t.setTimeout(600_000)
+t.setTimeout(1_200_000)
 
 // What is asked here is not how much a client may ask.
 const UNLIMITED = ['frame-rate', 'frame-burst', 'api-rate', 'login-rate'].flatMap((name) => [

@@ -9,21 +9,21 @@ import { Judge } from './judge.ts'
 import { Server } from './server.ts'
 import { textOf } from './text.ts'
 
-t.setTimeout(600_000)
+t.setTimeout(1_200_000)
 
 const CLIENT = resolve(import.meta.dirname, '../../docs/examples/client.py')
 const LINES = 400
-const SEND_MS = 120_000
+const SEND_MS = 240_000
 
 const speak = async (t: Test): Promise<void> => {
   await using server = await Server.start()
-  await using chat = await Chat.open(server.api)
+  await using chat = await Chat.open(server.api, 'cursor')
   const python = (handle: string, ...args: readonly string[]): Child => {
     const state = join(chat.home, `${handle}.json`)
     const own = [CLIENT, '--api', server.api, '--state', state, handle, `${handle} is here`]
     return new Child('python3', [...own, ...args])
   }
-  await chat.lines(['--profile', 'ann', 'register', 'ann', '--password', 'ann is here'])
+  await chat.enter('register', 'ann', 'ann', 'ann is here')
   const greeting = 'Здравствуй, Анна 🙂'
   // Python takes a carriage return for the end of a line.
   const rest = textOf(LINES, seeded(8)).map((line) => line.replaceAll('\r', ' '))

@@ -1,17 +1,21 @@
 /** `npm run e2e -- SCENARIO [options]`: the whole house in processes of its own, judged by the invariants. */
 import { parseArgs } from 'node:util'
 import { FAULT_KINDS, FAULTS, type FaultKind } from './faults.ts'
-import { type Delivery, type KillOutcome, runKill } from './kill.ts'
+import { type KillOutcome, runKill } from './kill.ts'
+import { MODES, type Mode } from './mode.ts'
 
 const HELP = `npm run e2e -- kill [options]
 
-  --seeds N     runs, of the seeds 1 to N (3)
+  --seeds N     runs, of the seeds 1 to N (4): odd seeds with devices that keep a cursor, even ones with devices that
+                have durable queues
   --seed S      only this one, to run a failed one again
   --lines N     of the text that is piped through \`send -\` (10000)
   --faults N    in each run (6)
   --kinds A,B   of these only
-  --queue       the devices that read have durable queues
+  --mode M      all with devices of this mode: ${MODES.join(', ')}
   --json        end with one line {"scenario","seeds","faultsLanded","acked","violations"}
+
+Exits with 1 when something was violated or lines are missing, or when in some seed no fault landed.
 
 Faults:
 ${Object.entries(FAULTS)
@@ -33,18 +37,25 @@ const kindsOf = (text: string): FaultKind[] =>
     return kind
   })
 
+const modeOf = (text: string | undefined): Mode | undefined => {
+  const mode = MODES.find((one) => one === text)
+  if (text === undefined || mode !== undefined) return mode
+  throw new Error(`--mode is one of ${MODES.join(', ')}: "${text}"`)
+}
+
 const readOptions = (args: readonly string[]) => {
   const { values, positionals } = parseArgs({
     args: [...args],
     allowPositionals: true,
     options: {
-      seeds: { type: 'string', default: '3' },
+      seeds: { type: 'string', default: '4' },
       seed: { type: 'string' },
       lines: { type: 'string', default: '10000' },
       faults: { type: 'string', default: '6' },
       kinds: { type: 'string', default: FAULT_KINDS.join(',') },
-      queue: { type: 'boolean', default: false },
+      mode: { type: 'string' },
       json: { type: 'boolean', default: false },
+      help: { type: 'boolean', default: false },
     },
   })
   const seeds = whole('seeds', values.seeds)
@@ -57,25 +68,27 @@ const readOptions = (args: readonly string[]) => {
     lines: whole('lines', values.lines),
     faults: whole('faults', values.faults),
     kinds: kindsOf(values.kinds),
-    delivery: (values.queue ? 'queue' : 'cursor') satisfies Delivery as Delivery,
+    mode: modeOf(values.mode),
     json: values.json,
+    help: values.help,
   }
 }
 
 const main = async (): Promise<boolean> => {
-  const { scenario, seeds, json, ...plan } = readOptions(process.argv.slice(2))
-  if (scenario !== 'kill') {
+  const { scenario, seeds, json, help, ...plan } = readOptions(process.argv.slice(2))
+  if (scenario !== 'kill' || help) {
     say(HELP)
-    return scenario === ''
+    return scenario === '' || help
   }
   const outcomes: KillOutcome[] = []
   for (const seed of seeds) {
-    // Every other seed runs into the server's rates, as a newcomer would.
-    const unlimited = seed % 2 === 0
-    const outcome = await runKill({ ...plan, seed, unlimited }, say).catch(
+    const mode = plan.mode ?? MODES[(seed - 1) % MODES.length]!
+    // Of each mode, every other seed runs into the server's rates, as a newcomer would.
+    const unlimited = Math.floor(seed / 2) % 2 === 1
+    const outcome = await runKill({ ...plan, seed, mode, unlimited }, say).catch(
       (error: Error): KillOutcome => {
         const violations = [error.message]
-        return { seed, faultsLanded: 0, acked: 0, violations, total: 1 }
+        return { seed, faultsLanded: 0, acked: 0, missing: 0, violations, total: 1 }
       },
     )
     outcomes.push(outcome)
@@ -87,7 +100,8 @@ const main = async (): Promise<boolean> => {
         : outcome.faultsLanded > 0
           ? 'ok'
           : 'NOT RUN'
-    say(`seed ${seed}: ${outcome.acked} acked, ${outcome.faultsLanded} faults landed, ${word}`)
+    const { acked, faultsLanded } = outcome
+    say(`seed ${seed}: ${mode}, ${acked} acked, ${faultsLanded} faults landed, ${word}`)
   }
   const sum = (pick: (one: KillOutcome) => number): number =>
     outcomes.reduce((total, one) => total + pick(one), 0)

@@ -13,8 +13,8 @@ import { type Child, type Exit, startParley } from './child.ts'
 const HOST = '127.0.0.1'
 /** The first start on a machine may have to fetch a nats-server, and the first in a directory makes a database. */
 const START_MS = 240_000
-const STOP_MS = 40_000
-const GONE_MS = 10_000
+const STOP_MS = 120_000
+const GONE_MS = 60_000
 const POLL_MS = 50
 /** Of an `up` that ends because its nats-server is killed while it starts. */
 const MOST_STARTS = 10
@@ -125,8 +125,7 @@ export class Server {
   /** kill -9 of nats-server; the process starts another by itself. False when it was gone already. */
   async killNats(): Promise<boolean> {
     const pid = this.natsPid
-    if (pid === undefined) return false
-    process.kill(pid, 'SIGKILL')
+    if (pid === undefined || !killNow(pid)) return false
     await this.#gone(pid)
     return true
   }
@@ -135,10 +134,10 @@ export class Server {
   async killAll(): Promise<boolean> {
     const pid = this.natsPid
     const killed = this.#up?.kill('SIGKILL') === true
-    if (pid !== undefined) process.kill(pid, 'SIGKILL')
+    const both = pid !== undefined && killNow(pid) && killed
     await this.#up?.exit
     if (pid !== undefined) await this.#gone(pid)
-    return killed && pid !== undefined
+    return both
   }
 
   async #gone(pid: number): Promise<void> {
@@ -166,7 +165,7 @@ export class Server {
   endNow(): void {
     this.#up?.kill('SIGKILL')
     const pid = this.natsPid
-    if (pid !== undefined) process.kill(pid, 'SIGKILL')
+    if (pid !== undefined) killNow(pid)
     rmSync(this.data, { recursive: true, force: true, maxRetries: 5 })
   }
 
@@ -179,6 +178,16 @@ export class Server {
 process.on('exit', () => {
   for (const server of open) server.endNow()
 })
+
+/** False when it was gone already. */
+const killNow = (pid: number): boolean => {
+  try {
+    return process.kill(pid, 'SIGKILL')
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ESRCH') return false
+    throw error
+  }
+}
 
 /** @throws Error when there is no such process */
 const commandOf = (pid: number): string =>
