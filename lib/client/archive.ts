@@ -41,11 +41,12 @@ export class Archive {
     const most = Math.min(limit, LIMITS.pageEvents)
     const page = await this.#asker.ask('fetch', { room, from, limit: most, back: false }, patience)
     const entries = entriesOf(page)
-    const first = entries[0]
-    if (first !== undefined && firstOf(first) > from) {
-      // Below `first` nothing may be seen; a hole above it would be a broken page (contracts O6).
-      if (firstOf(first) > Math.max(from, page.first)) throw hole(room, from)
-      entries.unshift({ room, kind: 'hidden', first: from, last: firstOf(first) - 1 })
+    const [first] = entries
+    const begin = first === undefined ? Math.min(page.first, page.head + 1) : firstOf(first)
+    if (begin > from) {
+      // Below `first` nothing may be seen, or it is gone; a hole above it would be a broken page (contracts O6).
+      if (begin > Math.max(from, page.first)) throw hole(room, from)
+      entries.unshift({ room, kind: 'hidden', first: from, last: begin - 1 })
     }
     await this.#cache.keep(room, entries)
     return { entries, head: page.head }

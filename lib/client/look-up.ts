@@ -9,7 +9,7 @@ import type { Ack, Slot } from './slot.ts'
 
 /**
  * Reads from the oldest command's `after` to the head: as many pages as were written since.
- * @throws ParleyError when the history can't be read.
+ * @throws ParleyError when the history can't be read, `settled` when what would tell is no longer kept.
  */
 export const lookUp = async (
   archive: Archive,
@@ -19,6 +19,7 @@ export const lookUp = async (
   signal: AbortSignal,
 ): Promise<Map<Slot, Ack>> => {
   const events: RoomEvent[] = []
+  let hiddenTo = 0
   let next = Math.min(...slots.map(({ after }) => after)) + 1
   for (;;) {
     let page: Awaited<ReturnType<Archive['fetchUp']>>
@@ -31,6 +32,7 @@ export const lookUp = async (
     }
     const last = page.entries.at(-1)
     if (last === undefined) break
+    for (const entry of page.entries) if (entry.kind === 'hidden') hiddenTo = lastOf(entry)
     const seen = page.entries.filter((entry) => entry.kind !== 'hidden')
     events.push(...candidates(slots, seen, me))
     next = lastOf(last) + 1
@@ -38,6 +40,10 @@ export const lookUp = async (
   }
   const found = new Map<Slot, Ack>()
   for (const [slot, { seq, id, time }] of match(slots, events)) found.set(slot, { seq, id, time })
+  // It may be among what is gone: sent again it could be there twice.
+  if (slots.some((slot) => !found.has(slot) && slot.after < hiddenTo)) {
+    throw new ParleyError('settled', { detail: 'The history that would tell is no longer kept.' })
+  }
   return found
 }
 

@@ -3,6 +3,7 @@
  */
 import type { ErrorCode } from '../../errors.ts'
 import type { RoomId, UserId } from '../../ids.ts'
+import { encodeFrame } from '../../protocol/codec.ts'
 import { EVENT_KINDS } from '../../protocol/events.ts'
 import type { NumberedFrame } from '../../protocol/frames.ts'
 import { Writer } from '../../protocol/writer.ts'
@@ -38,6 +39,8 @@ export class ModelRoom {
   readonly id: RoomId
   readonly events: ModelEvent[] = []
   readonly members = new Map<UserId, ModelMember>()
+  /** The history keeps nothing below. */
+  kept = 1
 
   constructor(id: RoomId) {
     this.id = id
@@ -130,6 +133,19 @@ export class ModelRoom {
         return { ack: this.#add(user, EVENT_KINDS.role.number, body) }
       }
     }
+  }
+
+  /** Of a `page` what the room says. */
+  page(from: number, limit: number, back: boolean) {
+    const { head, kept } = this
+    const last = back ? Math.min(from || head, head) : Math.min(from + limit - 1, head)
+    const first = back ? Math.max(1, last - limit + 1) : Math.max(1, from)
+    const slice = this.events.slice(Math.max(first, kept) - 1, last)
+    const events = slice.map((event) => encodeFrame('event', event))
+    if (!back && first < kept && first <= head) {
+      events.unshift(encodeFrame('skip', { room: this.id, first, last: kept - 1 }))
+    }
+    return { head, first: kept, events }
   }
 
   remove(by: UserId, user: UserId): ModelEvent {

@@ -341,12 +341,7 @@ export class ModelServer {
       session.push('error', errorOf(req, 'not_member'))
       return
     }
-    const last = back
-      ? Math.min(from || room.head, room.head)
-      : Math.min(from + limit - 1, room.head)
-    const first = back ? Math.max(1, last - limit + 1) : Math.max(1, from)
-    const events = room.events.slice(first - 1, last).map((event) => encodeFrame('event', event))
-    session.push('page', { req, room: id, head: room.head, first: 1, events })
+    session.push('page', { req, room: id, ...room.page(from, limit, back) })
   }
 
   #open(session: ModelSession, { req, room: id, peer }: Frame<'open'>): void {
