@@ -3,6 +3,8 @@
  *
  * A final cursor is (incarnation, position). Between pages its stream says `incarnation.since.below`: what is left is
  * newer than `since` and older than `below`; `position` stays that of the first page, from where a later sync goes on.
+ * A device that is behind a tombstone which was dropped can not be told what it missed: it gets the full list, also when
+ * it was dropped between two of its pages.
  */
 import type { Changes, UserEntry } from '../../lib/actor/behavior.ts'
 import type { Cursor } from '../../lib/protocol/frames.ts'
@@ -12,16 +14,18 @@ export const PAGE = 128
 
 type Want = { since: number; below: number; position: number; full: boolean }
 
-const wantOf = (cursor: Cursor | null, stream: string, head: number): Want => {
+const wantOf = (cursor: Cursor | null, stream: string, head: number, dropped: number): Want => {
   const all = { since: 0, below: Number.POSITIVE_INFINITY, position: head, full: true }
   if (cursor === null) return all
   const [incarnation, since, below, ...rest] = cursor.stream.split('.')
   // Another stream, or a position that it has not reached: the device knows nothing of this inbox.
   if (incarnation !== stream || cursor.position > head || rest.length > 0) return all
+  if (since === undefined && cursor.position < dropped) return all
   if (since === undefined) return { ...all, since: cursor.position, full: false }
   const from = Number(since)
   const to = Number(below)
   if (!Number.isSafeInteger(from) || !Number.isSafeInteger(to)) return all
+  if (from !== 0 && from < dropped) return all
   return { since: from, below: to, position: cursor.position, full: from === 0 }
 }
 
@@ -30,8 +34,9 @@ export const changesSince = (
   cursor: Cursor | null,
   stream: string,
   head: number,
+  dropped: number,
 ): Changes => {
-  const { since, below, position, full } = wantOf(cursor, stream, head)
+  const { since, below, position, full } = wantOf(cursor, stream, head, dropped)
   const changed: UserEntry[] = []
   for (const entry of entries) {
     if (entry.position > since && entry.position < below && entry.position <= head)

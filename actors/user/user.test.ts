@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import fc from 'fast-check'
 import t from 'tap'
-import type { Changes, UserEntry } from '../../lib/actor/behavior.ts'
+import { ACCOUNT_KEY, type Changes, DROPPED_KEY, type UserEntry } from '../../lib/actor/behavior.ts'
 import type { DeviceId, UserId } from '../../lib/ids.ts'
 import { encodeAccount } from '../../lib/protocol/account.ts'
 import { readValue } from '../../lib/protocol/codec.ts'
@@ -11,7 +11,7 @@ import { POINTER } from '../../lib/protocol/pointer.ts'
 import { Reader } from '../../lib/protocol/reader.ts'
 import { accountOf, pointerBytes, pointerOf, removed, roomId } from '../../lib/testing/pointers.ts'
 import { PAGE } from './changes.ts'
-import { ACCOUNT_KEY, type User, user } from './user.ts'
+import { type User, user } from './user.ts'
 
 const ANN = 'uAnn' as UserId
 const BOB = 'uBob' as UserId
@@ -37,13 +37,16 @@ const decode = (bytes: Uint8Array): Pointer =>
 class Device {
   cursor: Cursor | null = null
   readonly known = new Map<string, number>()
+  /** Rooms that it was told were left, with the version that said so. */
+  readonly left = new Map<string, number>()
   #listed: Set<string> | undefined
 
   take({ cursor, full, more, pointers }: Changes): void {
     assert.ok(pointers.length <= LIMITS.pointers, 'a page is bounded')
     if (full) this.#listed ??= new Set()
     for (const bytes of pointers) {
-      const { room, version } = decode(bytes)
+      const { room, version, flags } = decode(bytes)
+      if (flags === 1) this.left.set(room, version)
       this.#listed?.add(room)
       if (version > (this.known.get(room) ?? 0)) this.known.set(room, version)
     }
@@ -211,6 +214,140 @@ t.test('I4 whatever a cursor says, the answer is of this user and bounded', asyn
       assert.ok(changes.cursor.stream.length <= 64)
       assert.ok(!changes.more || changes.pointers.length > 0, 'paging goes on')
     }),
+  )
+})
+
+const DAY = 86_400_000
+const NOW = 1_800_000_000_000
+
+/** The pointer of a room that was left at `time`. */
+const leftEntry = (room: number | string, position: number, time: number): UserEntry => {
+  const pointer = pointerOf(roomId(room), position, { flags: 1, time })
+  return { key: pointer.room, version: position, position, value: pointerBytes(pointer) }
+}
+const droppedEntry = (position: number): UserEntry => ({
+  key: DROPPED_KEY,
+  version: position,
+  position,
+  value: new Uint8Array(0),
+})
+const roomsOf = (changes: Changes): string[] => changes.pointers.map((bytes) => decode(bytes).room)
+
+t.test('I4 old tombstones are those of rooms left before then, the lowest first', async (t) => {
+  const state = user.empty(ANN)
+  user.fold(state, leftEntry('c', 7, NOW - 50 * DAY))
+  user.fold(state, leftEntry('a', 3, NOW - 40 * DAY))
+  user.fold(state, leftEntry('young', 4, NOW - 10 * DAY))
+  user.fold(state, leftEntry('unsafe', 9, NOW - 50 * DAY))
+  const member = pointerOf(roomId('in'), 2, { time: NOW - 90 * DAY })
+  user.fold(state, { key: member.room, version: 2, position: 2, value: pointerBytes(member) })
+  const keys = user.tombstones(state, NOW - 30 * DAY, 8).map(({ key }) => key)
+  t.strictSame(keys, [roomId('a'), roomId('c')])
+})
+
+t.test(
+  'I4 a cursor older than a dropped tombstone gets the full list, a younger one what changed',
+  async (t) => {
+    const state = user.empty(ANN)
+    for (const position of [1, 3, 5, 7]) user.fold(state, entryOf(position, position, position))
+    const gone = leftEntry('gone', 4, NOW)
+    user.fold(state, gone)
+    const at = (position: number) => user.changes(state, { stream: STREAM, position }, STREAM, 8)
+    t.match(at(3), { full: false, pointers: { length: 3 } }, 'kept, it is told of')
+    user.fold(state, droppedEntry(4))
+    user.drop(state, [gone])
+    for (const position of [0, 1, 3]) {
+      const changes = at(position)
+      t.match(changes, { full: true, more: false, cursor: { stream: STREAM, position: 8 } })
+      t.strictSame(roomsOf(changes), [7, 5, 3, 1].map(roomId))
+    }
+    t.match(at(4), { full: false })
+    t.strictSame(roomsOf(at(4)), [7, 5].map(roomId))
+    t.strictSame(roomsOf(at(7)), [])
+  },
+)
+
+t.test('I4 how far tombstones were dropped only rises, and counts as news', async (t) => {
+  const state = user.empty(ANN)
+  t.equal(user.fold(state, droppedEntry(6)), true)
+  t.equal(user.newest(state), 6)
+  t.equal(user.fold(state, droppedEntry(5)), false)
+  t.equal(user.fold(state, droppedEntry(6)), false)
+  t.equal(user.changes(state, { stream: STREAM, position: 5 }, STREAM, 9).full, true)
+  t.equal(state.pointers.size, 0)
+})
+
+t.test('I4 a room that was joined again is not dropped with its tombstone', async (t) => {
+  const state = user.empty(ANN)
+  const gone = leftEntry('a', 4, NOW)
+  user.fold(state, gone)
+  user.fold(state, entryOf('a', 9, 9))
+  user.fold(state, droppedEntry(4))
+  user.drop(state, [gone])
+  t.strictSame(truth(state), { [roomId('a')]: 9 })
+})
+
+t.test('I4 dropped between two pages of changes, the list begins again', async (t) => {
+  const state = user.empty(ANN)
+  const gone = leftEntry('gone', 3, NOW)
+  user.fold(state, entryOf('old', 1, 1))
+  user.fold(state, gone)
+  for (let i = 10; i < 10 + PAGE + 5; i++) user.fold(state, entryOf(i, i, i))
+  const head = 10 + PAGE + 5
+  const device = new Device()
+  for (const [key, { version }] of state.pointers) device.known.set(key, version)
+  device.cursor = { stream: STREAM, position: 2 }
+  const page = user.changes(state, device.cursor, STREAM, head)
+  t.match(page, { full: false, more: true })
+  device.take(page)
+  user.fold(state, droppedEntry(3))
+  user.drop(state, [gone])
+  pagesTo(state, device, head)
+  t.strictSame(Object.fromEntries(device.known), truth(state))
+  t.notOk(device.known.has(roomId('gone')))
+})
+
+t.test('I4 whatever is dropped and when, each device ends with the rooms of the user', async () => {
+  const step = fc.record({
+    room: fc.integer({ min: 0, max: 5 }),
+    leaves: fc.boolean(),
+    /** Which of two devices asks for a page after it. */
+    asks: fc.option(fc.integer({ min: 0, max: 1 }), { nil: undefined }),
+    /** How many tombstones are dropped after it. */
+    drops: fc.integer({ min: 0, max: 2 }),
+  })
+  fc.assert(
+    fc.property(fc.array(step, { maxLength: 40 }), (steps) => {
+      const state = user.empty(ANN)
+      const devices = [new Device(), new Device()]
+      let head = 0
+      for (const { room, leaves, asks, drops } of steps) {
+        head++
+        user.fold(state, leaves ? leftEntry(room, head, 0) : entryOf(room, head, head))
+        if (asks !== undefined) {
+          const device = devices[asks]!
+          const { cursor } = device
+          const changes = user.changes(state, cursor, STREAM, head)
+          const behind = cursor !== null && cursor.position < state.dropped
+          assert.equal(changes.full, cursor === null || behind, 'full for these alone')
+          device.take(changes)
+        }
+        const old = user.tombstones(state, 1, head).slice(0, drops)
+        if (old.length === 0) continue
+        user.fold(state, droppedEntry(old.at(-1)!.position))
+        user.drop(state, old)
+      }
+      for (const device of devices) {
+        pagesTo(state, device, head)
+        const own = [...device.known].filter(([room, version]) => truth(state)[room] !== version)
+        for (const [room] of own) assert.ok(!state.pointers.has(room))
+        // What it keeps beyond them are rooms that it knows to be left: it was told before they were dropped.
+        for (const [room, version] of own) assert.ok(device.left.get(room) === version)
+        for (const [room, version] of Object.entries(truth(state)))
+          assert.equal(device.known.get(room), version)
+      }
+    }),
+    { numRuns: 300 },
   )
 })
 

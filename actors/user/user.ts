@@ -1,6 +1,11 @@
 /** The user actor: the fold of an inbox (contracts I). Pure; sessions and storage are the runtime's. */
 
-import type { UserBehavior, UserEntry } from '../../lib/actor/behavior.ts'
+import {
+  ACCOUNT_KEY,
+  DROPPED_KEY,
+  type UserBehavior,
+  type UserEntry,
+} from '../../lib/actor/behavior.ts'
 import { type Refusal, refuse } from '../../lib/errors.ts'
 import type { UserId } from '../../lib/ids.ts'
 import {
@@ -10,23 +15,30 @@ import {
   decodeAccount,
 } from '../../lib/protocol/account.ts'
 import { changesSince } from './changes.ts'
-
-export const ACCOUNT_KEY = '!account'
+import { tombstonesOf } from './tombstones.ts'
 
 export type User = {
   readonly id: UserId
   readonly pointers: Map<string, UserEntry>
   account: AccountRecord | undefined
   newest: number
+  /** Inbox position of the newest tombstone that was dropped. */
+  dropped: number
 }
 
 export const user: UserBehavior<User> = {
-  empty: (id) => ({ id, pointers: new Map(), account: undefined, newest: 0 }),
+  empty: (id) => ({ id, pointers: new Map(), account: undefined, newest: 0, dropped: 0 }),
 
   fold: (state, entry) => {
     if (entry.key === ACCOUNT_KEY) {
       if (state.account !== undefined && state.account.version >= entry.version) return false
       state.account = decodeAccount(entry.value)
+      return true
+    }
+    if (entry.key === DROPPED_KEY) {
+      if (entry.version <= state.dropped) return false
+      state.dropped = entry.version
+      state.newest = Math.max(state.newest, state.dropped)
       return true
     }
     const known = state.pointers.get(entry.key)
@@ -46,7 +58,15 @@ export const user: UserBehavior<User> = {
   },
 
   changes: (state, cursor, stream, head) =>
-    changesSince(state.pointers.values(), cursor, stream, head),
+    changesSince(state.pointers.values(), cursor, stream, head, state.dropped),
+
+  tombstones: (state, before, upTo) => tombstonesOf(state.pointers.values(), before, upTo),
+
+  drop: (state, entries) => {
+    for (const entry of entries) {
+      if (state.pointers.get(entry.key) === entry) state.pointers.delete(entry.key)
+    }
+  },
 
   newest: (state) => state.newest,
 

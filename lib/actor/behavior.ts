@@ -76,7 +76,14 @@ export type RoomBehavior<State> = {
   decode(room: RoomId, bytes: Uint8Array): State
 }
 
-/** A stored entry of a user: a room's pointer (key = room id) or their account (key `!account`). */
+export const ACCOUNT_KEY = '!account'
+/**
+ * Up to which inbox position tombstones of left rooms were dropped. Behind every room in the order of keys: who reads
+ * a user's rows one after the other misses no tombstone without hearing of it here (contracts I4).
+ */
+export const DROPPED_KEY = '~dropped'
+
+/** A stored entry of a user: the pointer of a room, whose id is the key, or what the keys above say. */
 export type UserEntry = {
   readonly key: string
   /** Of the pointer or account; the higher one wins (contracts I1, I6). */
@@ -103,7 +110,11 @@ export type UserBehavior<State> = {
   admit(state: State, device: DeviceId, generation: number): 'admitted' | Refusal
   /** What changed since `cursor`, bounded. `stream` is the incarnation of the inbox, `head` the newest position folded. */
   changes(state: State, cursor: Cursor | null, stream: string, head: number): Changes
-  /** Position of the newest pointer. */
+  /** Pointers of rooms that were left before `before` (ms since 1970), up to inbox position `upTo`, the oldest first. */
+  tombstones(state: State, before: number, upTo: number): readonly UserEntry[]
+  /** Forgets those of these entries that are still the newest of their rooms. */
+  drop(state: State, entries: readonly UserEntry[]): void
+  /** Position of the newest pointer, of a dropped one too. */
   newest(state: State): number
   /** Whether `from` may start a dm with this user. */
   mayDm(state: State, from: UserId): 'granted' | Refusal

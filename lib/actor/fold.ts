@@ -9,11 +9,9 @@ import type { StreamRecord } from '../bus/record-source.ts'
 import type { UserId } from '../ids.ts'
 import { type InboxEntry, readInbox } from '../protocol/inbox.ts'
 import type { StateStore, UserRow } from '../store/state/state.ts'
-import type { UserBehavior, UserEntry } from './behavior.ts'
+import { ACCOUNT_KEY, type UserBehavior, type UserEntry } from './behavior.ts'
 import { UserActor } from './user-actor.ts'
-import { entryOf, rowOf } from './user-row.ts'
-
-export const ACCOUNT_KEY = '!account'
+import { entryOf, isEntry, rowOf } from './user-row.ts'
 
 export type FoldContext<State> = {
   readonly behavior: UserBehavior<State>
@@ -290,6 +288,3 @@ export class Fold<State> {
     this.#users.clear()
   }
 }
-
-/** Rows whose key starts with `!` belong to others, but for the account. */
-const isEntry = (key: string): boolean => key === ACCOUNT_KEY || !key.startsWith('!')

@@ -278,11 +278,13 @@ export class Host<Room, User> implements Service {
 
   #sweep(): void {
     const now = this.#options.clock.monotonic()
-    for (const { partition, fold, sessions, queues } of this.#partitions.all()) {
+    for (const { partition, fold, sessions, queues, tombstones } of this.#partitions.all()) {
       partition.passivate(this.#options.clock.now() - this.#options.limits.roomIdleMs)
       fold.passivate(now)
       sessions.expire(now)
       queues.pulse()
+      // Failures are logged and tried again.
+      void tombstones.sweep()
     }
   }
 

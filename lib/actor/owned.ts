@@ -22,6 +22,7 @@ import { queuePort } from './queue-port.ts'
 import { loadQueues, Queues } from './queues.ts'
 import type { Routes, SessionRoute } from './routes.ts'
 import { Sessions } from './sessions.ts'
+import { Tombstones } from './tombstones.ts'
 import type { Trimmer } from './trim.ts'
 import type { WorkerLease } from './worker-lease.ts'
 
@@ -30,6 +31,7 @@ export type Owned<Room, User> = {
   readonly fold: Fold<User>
   readonly sessions: Sessions<User>
   readonly queues: Queues
+  readonly tombstones: Tombstones<User>
   readonly life: AbortController
   /** Ends listening on the actors' own subjects. */
   readonly unsubscribe: Unsubscribe
@@ -103,7 +105,17 @@ export const openOwned = async <Room, User>(
   }
   signal.throwIfAborted()
   options.log.info({ p, epoch, rooms: chain.rooms.size }, 'partition.serving')
-  return { partition, fold, sessions, queues, life, unsubscribe: parts.listen(p) }
+  const tombstones = new Tombstones<User>(
+    {
+      behavior: options.user,
+      state: options.state,
+      now: () => clock.now(),
+      monotonic: () => clock.monotonic(),
+      failed: (user, err) => options.log.warn({ p, user, err }, 'store.failed'),
+    },
+    fold,
+  )
+  return { partition, fold, sessions, queues, tombstones, life, unsubscribe: parts.listen(p) }
 }
 
 const startContext = <Room, User>(parts: Parts<Room, User>): StartContext => {

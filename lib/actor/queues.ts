@@ -12,7 +12,7 @@ import { pointerHead } from '../protocol/queue-entries.ts'
 import type { StateStore, UserRow } from '../store/state/state.ts'
 import { QueueDevice, type QueuePort } from './queue-device.ts'
 import { decodeRow, decodeUsers, deviceOf, encodeUsers } from './queue-row.ts'
-import { entryOf } from './user-row.ts'
+import { entryOf, isPointer } from './user-row.ts'
 
 type Pointer = { readonly after: number; readonly pointer: Uint8Array }
 
@@ -80,7 +80,7 @@ export class Queues {
     for (const row of rows) {
       const device = deviceOf(row.key)
       if (device !== undefined) user.devices.set(device, this.#device(id, device, row))
-      else if (!row.key.startsWith('!')) user.heads.set(row.key, headOf(row))
+      else if (isPointer(row.key)) user.heads.set(row.key, headOf(row))
     }
     this.#users.set(id, user)
     return user

@@ -32,6 +32,8 @@ export class UserActor<State> {
   /** Hosts that hold a lease on this user's routes, and until when (monotonic ms). */
   readonly lessees = new Map<Incarnation, number>()
   usedAt = 0
+  /** When all tombstones of left rooms that were due had been dropped, monotonic ms. */
+  lookedAt: number | undefined
 
   constructor(id: UserId, state: State) {
     this.id = id

@@ -6,7 +6,13 @@ import type { UserId } from '../ids.ts'
 import { Reader } from '../protocol/reader.ts'
 import { Writer } from '../protocol/writer.ts'
 import type { UserRow } from '../store/state/state.ts'
-import type { UserEntry } from './behavior.ts'
+import { ACCOUNT_KEY, DROPPED_KEY, type UserEntry } from './behavior.ts'
+
+/** Rows whose key starts with `!` belong to others, but for the account. */
+export const isEntry = (key: string): boolean => key === ACCOUNT_KEY || !key.startsWith('!')
+
+/** True when the row is the pointer of the room that it is named by. */
+export const isPointer = (key: string): boolean => !key.startsWith('!') && key !== DROPPED_KEY
 
 export const rowOf = (user: UserId, entry: UserEntry): UserRow => ({
   user,

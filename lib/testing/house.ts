@@ -152,6 +152,7 @@ const mortal = (state: StateStore, life: { dead: boolean }): StateStore => {
     ...state,
     saveRooms: (rows) => alive(() => state.saveRooms(rows)),
     saveUsers: (rows) => alive(() => state.saveUsers(rows)),
+    dropUsers: (rows) => alive(() => state.dropUsers(rows)),
     savePartition: (...args) => alive(() => state.savePartition(...args)),
   }
 }

@@ -32,6 +32,11 @@ export const tempState = async (t: Test): Promise<StateStore & { fail: boolean; 
       if (wrapped.fail) throw new Error('the store is out of reach')
       await store.saveUsers(rows)
     },
+    dropUsers: async (rows: Parameters<StateStore['dropUsers']>[0]) => {
+      await wrapped.gate('dropUsers')
+      if (wrapped.fail) throw new Error('the store is out of reach')
+      await store.dropUsers(rows)
+    },
   }
   return wrapped
 }

@@ -15,9 +15,10 @@ import { STAMP, stampOf } from './keys.ts'
  * `del`: takes the row away; its value is empty.
  * `raise`: the value starts with its position (keys.ts) and is kept out unless that is above the stored one. With
  * `remember` the stored one is read once and then kept in memory: for keys that are few and raised all the time.
+ * `drop`: takes the row away, unless its position is above the one that is given as the value.
  */
 export type Write = {
-  readonly type: 'put' | 'del' | 'raise'
+  readonly type: 'put' | 'del' | 'raise' | 'drop'
   readonly key: Buffer
   readonly value: Uint8Array
   readonly remember?: true
@@ -118,11 +119,13 @@ export class Committer {
         }
         const name = write.key.toString('latin1')
         const other = raises.get(name)
-        if (!other || stampOf(write.value) > stampOf(other.value)) raises.set(name, write)
+        if (!other || isAbove(write, stampOf(other.value))) raises.set(name, write)
       }
     }
     const raised = await this.#above(raises)
-    for (const [, { key, value }] of raised) changes.push({ type: 'put', key, value })
+    for (const [, { type, key, value }] of raised) {
+      changes.push(type === 'drop' ? { type: 'del', key } : { type: 'put', key, value })
+    }
     if (changes.length === 0) return
     try {
       await this.#rows.batch(changes)
@@ -133,14 +136,14 @@ export class Committer {
     for (const [name, write] of raised) this.#note(name, write, stampOf(write.value))
   }
 
-  /** Those whose position is above the stored one. */
+  /** Those that their position gives the right to: above the stored one, or for a `drop` at least as high. */
   async #above(raises: ReadonlyMap<string, Write>): Promise<[string, Write][]> {
     const above: [string, Write][] = []
     const unknown: [string, Write][] = []
     for (const raise of raises) {
       const position = this.#positions.get(raise[0])
       if (position === undefined) unknown.push(raise)
-      else if (stampOf(raise[1].value) > position) above.push(raise)
+      else if (isAbove(raise[1], position)) above.push(raise)
     }
     if (unknown.length === 0) return above
     const stored = await this.#rows.getMany(unknown.map(([, { key }]) => key))
@@ -148,7 +151,7 @@ export class Committer {
       const [name, write] = raise
       const old = stored[n]
       const position = old && old.byteLength >= STAMP ? stampOf(old) : -1
-      if (stampOf(write.value) > position) above.push(raise)
+      if (isAbove(write, position)) above.push(raise)
       else this.#note(name, write, position)
     })
     return above
@@ -158,3 +161,7 @@ export class Committer {
     if (write.remember) this.#positions.set(name, position)
   }
 }
+
+/** A row that is not there has position -1. */
+const isAbove = ({ type, value }: Write, position: number): boolean =>
+  type === 'drop' ? stampOf(value) >= position && position >= 0 : stampOf(value) > position

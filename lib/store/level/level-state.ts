@@ -11,6 +11,8 @@ import {
 } from './keys.ts'
 import type { LevelDatabase } from './open.ts'
 
+const NOTHING = new Uint8Array(0)
+
 /** Snapshots of actors on the embedded database. */
 export const levelState = (database: LevelDatabase): StateStore => {
   const release = database.hold()
@@ -48,6 +50,15 @@ export const levelState = (database: LevelDatabase): StateStore => {
           type: 'raise',
           key: userKey(user, key),
           value: stamped(position, value),
+        })),
+      ),
+
+    dropUsers: (rows) =>
+      database.commit(
+        rows.map(({ user, key, position }) => ({
+          type: 'drop',
+          key: userKey(user, key),
+          value: stamped(position, NOTHING),
         })),
       ),
 

@@ -70,6 +70,37 @@ export const stateContract = (t: Test, open: OpenState): void => {
     t.equal(text.decode(timers?.value), 'four')
   })
 
+  void using('rows are dropped unless they have risen', async (t, store) => {
+    await store.dropUsers([])
+    await store.saveUsers([entry(ANN, 'a', 5), entry(ANN, 'b', 5), entry(ANN, 'c', 5)])
+    await store.saveUsers([entry(BOB, 'a', 5)])
+    await store.dropUsers([
+      { user: ANN, key: 'a', position: 5 },
+      { user: ANN, key: 'b', position: 4 },
+      { user: ANN, key: 'c', position: 9 },
+      { user: ANN, key: 'none', position: 9 },
+    ])
+    t.same(shown(await store.user(ANN)), [['b', 5, 'b at 5']])
+    t.same(shown(await store.user(BOB)), [['a', 5, 'a at 5']])
+    await store.saveUsers([entry(ANN, 'a', 6)])
+    t.same(shown(await store.user(ANN))[0], ['a', 6, 'a at 6'], 'it may come again')
+
+    await Promise.all([
+      store.saveUsers([entry(ANN, 'x', 7), entry(ANN, 'y', 3)]),
+      store.dropUsers(['x', 'y', 'b'].map((key) => ({ user: ANN, key, position: 5 }))),
+      store.saveUsers([entry(ANN, 'b', 8)]),
+    ])
+    t.same(
+      shown(await store.user(ANN)).map(([key, position]) => [key, position]),
+      [
+        ['a', 6],
+        ['b', 8],
+        ['x', 7],
+      ],
+      'all at once',
+    )
+  })
+
   void using('any order of writes, also all at once, ends the same', async (t, store) => {
     let run = 0
     const write = fc.record({ key: fc.constantFrom('a', 'b', 'c'), position: fc.nat(1000) })

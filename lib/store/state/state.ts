@@ -27,6 +27,11 @@ export interface StateStore {
   user(user: UserId): Promise<UserRow[]>
   /** Resolves when the rows would survive a power loss. */
   saveUsers(rows: readonly UserRow[]): Promise<void>
+  /**
+   * Takes those rows away whose position is not above the given one. Resolves when that would survive a power loss,
+   * but a late write of what was taken away may bring it back.
+   */
+  dropUsers(rows: readonly Omit<UserRow, 'value'>[]): Promise<void>
   /** A small value of a partition (timers, what only its owner needs); the higher position wins. */
   partition(name: string): Promise<{ position: number; value: Uint8Array } | undefined>
   savePartition(name: string, position: number, value: Uint8Array): Promise<void>
