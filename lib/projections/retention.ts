@@ -31,7 +31,7 @@ export type RetentionOptions = {
   readonly log: Log
   /** Counts events. */
   readonly dropped: CounterSeries
-  /** From the end of a pass to the next, and after a failure, ms. */
+  /** From the end of a pass to the next (by itself 1/24 of `keepMs`, within an hour and a day), and after a failure, ms. */
   readonly everyMs?: number
   readonly retryMs?: number
   /** After each portion, ms. */
@@ -43,7 +43,7 @@ export const RETENTION_KEY = 'retention.history'
 /** The last room that was looked at, null between passes; and when the last whole pass ended, ms since 1970. */
 type Place = { readonly after: RoomId | null; readonly ended: number }
 
-const EVERY_MS = 3_600_000
+const HOUR_MS = 3_600_000
 const RETRY_MS = 10_000
 const PAUSE_MS = 20
 /** Rooms. */
@@ -156,7 +156,8 @@ const timeOf = ({ frame }: HistoryRow): number => readEvent(new Reader(frame)).t
 
 /** Passes one after the other, `everyMs` apart. Draining ends the one that is under way; the next start goes on. */
 export const retention = (options: RetentionOptions): Service => {
-  const { checkpoints, clock, log, everyMs = EVERY_MS, retryMs = RETRY_MS } = options
+  const { checkpoints, clock, log, keepMs, retryMs = RETRY_MS } = options
+  const { everyMs = Math.min(24 * HOUR_MS, Math.max(HOUR_MS, keepMs / 24)) } = options
   const stop = new AbortController()
   const { signal } = stop
   let running: Promise<void> = Promise.resolve()
