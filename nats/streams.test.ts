@@ -148,6 +148,7 @@ t.test('I3 each epoch folds with a consumer of its own', async (t) => {
       opt_start_seq: 100,
       max_ack_pending: -1,
       num_replicas: 1,
+      mem_storage: true,
     },
   })
   t.match(projectionConsumer(given, 3, 'history'), {
