@@ -13,9 +13,10 @@ const PS_MS = 5_000
 const isZombie = (pid: number): boolean => {
   if (process.platform !== 'linux') return false
   try {
-    return /^State:\s*Z/m.test(readFileSync(`/proc/${pid}/status`, 'utf8'))
-  } catch {
-    return false
+    return /^State:\s*[ZX]/m.test(readFileSync(`/proc/${pid}/status`, 'utf8'))
+  } catch (error) {
+    // Waited for since it was asked for by its signal.
+    return ['ENOENT', 'ESRCH'].includes((error as NodeJS.ErrnoException).code ?? '')
   }
 }
 
