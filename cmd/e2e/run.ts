@@ -3,6 +3,7 @@ import { parseArgs } from 'node:util'
 import { FAULT_KINDS, FAULTS, type FaultKind } from './faults.ts'
 import { type KillOutcome, runKill } from './kill.ts'
 import { MODES, type Mode } from './mode.ts'
+import { verdictOf, wordOf } from './verdict.ts'
 
 const HELP = `npm run e2e -- kill [options]
 
@@ -93,28 +94,12 @@ const main = async (): Promise<boolean> => {
     )
     outcomes.push(outcome)
     for (const words of outcome.violations) say(`seed ${seed}: VIOLATION ${words}`)
-    // A run in which no fault landed counts as not run.
-    const word =
-      outcome.total > 0
-        ? `${outcome.total} violations`
-        : outcome.faultsLanded > 0
-          ? 'ok'
-          : 'NOT RUN'
     const { acked, faultsLanded } = outcome
-    say(`seed ${seed}: ${mode}, ${acked} acked, ${faultsLanded} faults landed, ${word}`)
+    say(`seed ${seed}: ${mode}, ${acked} acked, ${faultsLanded} faults landed, ${wordOf(outcome)}`)
   }
-  const sum = (pick: (one: KillOutcome) => number): number =>
-    outcomes.reduce((total, one) => total + pick(one), 0)
-  const run = outcomes.filter(({ faultsLanded }) => faultsLanded > 0).length
-  const result = {
-    scenario,
-    seeds: run,
-    faultsLanded: sum((one) => one.faultsLanded),
-    acked: sum((one) => one.acked),
-    violations: sum((one) => one.total),
-  }
+  const { result, passed } = verdictOf(scenario, outcomes)
   if (json) process.stdout.write(`${JSON.stringify(result)}\n`)
-  return result.violations === 0 && run === seeds.length
+  return passed
 }
 
 for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(130))
