@@ -36,12 +36,18 @@ export class Archive {
     return this.fetchUp(room, from, most, patience)
   }
 
-  /** The same past the cache: `head` is certain then. */
-  async fetchUp(room: RoomId, from: number, limit: number, patience: Patience): Promise<Run> {
+  /** The same past the cache: `head` is certain then. `gone`: up to here the server keeps nothing (0: all is kept). */
+  async fetchUp(
+    room: RoomId,
+    from: number,
+    limit: number,
+    patience: Patience,
+  ): Promise<Run & { readonly gone: number }> {
     const most = Math.min(limit, LIMITS.pageEvents)
     const page = await this.#asker.ask('fetch', { room, from, limit: most, back: false }, patience)
     const entries = entriesOf(page)
     const [first] = entries
+    const gone = first?.kind === 'hidden' ? first.last : 0
     const begin = first === undefined ? Math.min(page.first, page.head + 1) : firstOf(first)
     if (begin > from) {
       // Below `first` nothing may be seen, or it is gone; a hole above it would be a broken page (contracts O6).
@@ -49,7 +55,7 @@ export class Archive {
       entries.unshift({ room, kind: 'hidden', first: from, last: begin - 1 })
     }
     await this.#cache.keep(room, entries)
-    return { entries, head: page.head }
+    return { entries, head: page.head, gone }
   }
 
   /** Entries up to `to` (0: the head), at most `limit` of them, the newest of those last. */

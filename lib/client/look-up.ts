@@ -19,7 +19,7 @@ export const lookUp = async (
   signal: AbortSignal,
 ): Promise<Map<Slot, Ack>> => {
   const events: RoomEvent[] = []
-  let hiddenTo = 0
+  let gone = 0
   let next = Math.min(...slots.map(({ after }) => after)) + 1
   for (;;) {
     let page: Awaited<ReturnType<Archive['fetchUp']>>
@@ -32,7 +32,7 @@ export const lookUp = async (
     }
     const last = page.entries.at(-1)
     if (last === undefined) break
-    for (const entry of page.entries) if (entry.kind === 'hidden') hiddenTo = lastOf(entry)
+    gone = Math.max(gone, page.gone)
     const seen = page.entries.filter((entry) => entry.kind !== 'hidden')
     events.push(...candidates(slots, seen, me))
     next = lastOf(last) + 1
@@ -41,7 +41,7 @@ export const lookUp = async (
   const found = new Map<Slot, Ack>()
   for (const [slot, { seq, id, time }] of match(slots, events)) found.set(slot, { seq, id, time })
   // It may be among what is gone: sent again it could be there twice.
-  if (slots.some((slot) => !found.has(slot) && slot.after < hiddenTo)) {
+  if (slots.some((slot) => !found.has(slot) && slot.after < gone)) {
     throw new ParleyError('settled', { detail: 'The history that would tell is no longer kept.' })
   }
   return found
