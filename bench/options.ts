@@ -72,6 +72,7 @@ export const readOptions = (args: readonly string[]): BenchOptions => {
     allowPositionals: true,
     allowNegative: true,
     options: {
+      help: { type: 'boolean', short: 'h', default: false },
       json: { type: 'boolean', default: false },
       save: { type: 'boolean', default: true },
       probes: { type: 'boolean', default: true },
@@ -95,7 +96,7 @@ export const readOptions = (args: readonly string[]): BenchOptions => {
   const optional = (name: 'pairs' | 'window' | 'faults'): number | undefined =>
     values[name] === undefined ? undefined : whole(name, values[name])
   return {
-    scenario: positionals[0] ?? '',
+    scenario: values.help ? '' : (positionals[0] ?? ''),
     json: values.json,
     save: values.save,
     probes: values.probes,
