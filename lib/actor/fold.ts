@@ -3,6 +3,7 @@
  * (contracts I). Answers leave through the partition's lease (contracts L10); sessions are sessions.ts.
  *
  * I1. Everything up to `floor` is in the store, and in the durable queues that want it.
+ *     A pointer is stored only once it is in its user's queues: whoever folds it again must see what was known before.
  * I2. A loaded user's state holds every entry that was folded, whatever is stored while the rows are read.
  */
 import type { StreamRecord } from '../bus/record-source.ts'
@@ -31,6 +32,8 @@ export type FoldQueues = {
   /** The message at `position` has been read to its end. */
   message(position: number): void
   readonly safe: number
+  /** The same for the queues of one user. */
+  safeFor(user: UserId): number
   readonly full: boolean
   readonly dirty: boolean
   readonly drained: boolean
@@ -41,6 +44,7 @@ const NO_QUEUES: FoldQueues = {
   entry: () => {},
   message: () => {},
   safe: Number.POSITIVE_INFINITY,
+  safeFor: () => Number.POSITIVE_INFINITY,
   full: false,
   dirty: false,
   drained: true,
@@ -65,6 +69,8 @@ export class Fold<State> {
   readonly #users = new Map<UserId, UserActor<State>>()
   readonly #unsaved = new Set<UserActor<State>>()
   #unsavedEntries = 0
+  /** Of these, those that the last save left waiting for their queues. */
+  #held = 0
   readonly #queues: FoldQueues
   readonly #maxUnsaved: number
   /** Newest folded position, and the one up to which the store has everything. */
@@ -125,8 +131,8 @@ export class Fold<State> {
       readInbox(data, (entry) => {
         if (entry.kind === 'marker') markers.push(entry.nonce)
         else {
-          this.#queues.entry(entry)
-          this.#entry(entry, position, changed)
+          this.#guarded(position, () => this.#queues.entry(entry))
+          this.#guarded(position, () => this.#entry(entry, position, changed))
         }
       })
     } catch (cause) {
@@ -140,9 +146,18 @@ export class Fold<State> {
       this.#markers.get(nonce)?.()
       this.#markers.delete(nonce)
     }
-    const many = this.#unsavedEntries > SAVE_ENTRIES
+    const many = this.#unsavedEntries - this.#held > SAVE_ENTRIES
     // After a failure the pulse tries again, at its pace.
     if (many && this.#saving === undefined && !this.#failing) void this.save()
+  }
+
+  /** What can't be read of one entry must not cost the other users of its batch theirs. */
+  #guarded(position: number, work: () => void): void {
+    try {
+      work()
+    } catch (cause) {
+      this.#context.poisoned(this.p, position, cause)
+    }
   }
 
   #entry(
@@ -200,9 +215,10 @@ export class Fold<State> {
     try {
       const rows = await state.user(user.id)
       const fresh = behavior.empty(user.id)
-      for (const row of rows) if (isEntry(row.key)) behavior.fold(fresh, entryOf(row))
-      for (const entry of user.stored) behavior.fold(fresh, entry)
-      for (const entry of user.unsaved.values()) behavior.fold(fresh, entry)
+      const stored = rows.filter(({ key }) => isEntry(key)).map(entryOf)
+      for (const entry of [...stored, ...user.stored, ...user.unsaved.values()]) {
+        this.#guarded(entry.position, () => behavior.fold(fresh, entry))
+      }
       user.state = fresh
       user.loaded = true
     } catch (cause) {
@@ -237,8 +253,18 @@ export class Fold<State> {
     const queues = this.#queues.take()
     const users = [...this.#unsaved]
     this.#unsaved.clear()
+    this.#held = 0
     const entries: [UserActor<State>, UserEntry][] = []
-    for (const user of users) for (const entry of user.unsaved.values()) entries.push([user, entry])
+    for (const user of users) {
+      const safe = this.#queues.safeFor(user.id)
+      for (const entry of user.unsaved.values()) {
+        if (entry.position <= safe) entries.push([user, entry])
+        else {
+          this.#held++
+          this.#unsaved.add(user)
+        }
+      }
+    }
     try {
       for (let i = 0; i < entries.length; i += ROWS_AT_ONCE) {
         const part = entries.slice(i, i + ROWS_AT_ONCE)

@@ -100,6 +100,7 @@ export class Partitions<Room, User> {
     owned.unsubscribe()
     owned.partition.stop()
     owned.fold.stop()
+    owned.sessions.stop()
     this.#context.stopped(p)
   }
 

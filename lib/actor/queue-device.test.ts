@@ -1,125 +1,19 @@
-import t, { type Test } from 'tap'
-import type { AppendReply, ConsumerState } from '../bus/bus.ts'
+import t from 'tap'
 import { ParleyError } from '../errors.ts'
-import type { DeviceId, UserId } from '../ids.ts'
-import { type QueueEntry, readQueueMessage } from '../protocol/queue-entries.ts'
 import type { UserRow } from '../store/state/state.ts'
 import { eventually } from '../testing/eventually.ts'
+import {
+  EPOCH,
+  FakeQueue,
+  idle,
+  startQueue as on,
+  openQueue as open,
+  queued as pointer,
+  saveRow as save,
+} from '../testing/fake-queue.ts'
 import { pointerBytes, pointerOf, roomId } from '../testing/pointers.ts'
-import { QueueDevice, type QueueLimits, type QueuePort } from './queue-device.ts'
-import { decodeRow, encodeRow } from './queue-row.ts'
-
-const BOT = 'uBot' as UserId
-const V1 = 'v1' as DeviceId
-const EPOCH = 1000
-
-/** The device's subject, its consumer and its row, each of which may fail. */
-class FakeQueue {
-  messages: { seq: number; entries: readonly QueueEntry[]; epoch: number }[] = []
-  row: UserRow | undefined
-  consumer: { floor: number } | undefined
-  last = 0
-  /** What happened, in order. */
-  readonly calls: string[] = []
-  readonly failures: unknown[] = []
-  /** Called before each append; an answer takes the place of the real one. */
-  onAppend: () => AppendReply | 'lost' | 'stored' | undefined = () => undefined
-  failing = new Set<string>()
-  now = 1_000_000
-
-  readonly port = (limits: Partial<QueueLimits> = {}): QueuePort => ({
-    limits: { entries: 100, bytes: 1_000_000, ageMs: 1_000_000, ...limits },
-    now: () => this.now,
-    append: async (_user, _device, bytes) => {
-      this.#call('append')
-      const fate = this.onAppend()
-      if (fate === 'lost') return undefined
-      if (typeof fate === 'object') return fate
-      this.messages.push({ seq: ++this.last, ...readQueueMessage(bytes) })
-      return fate === 'stored' ? undefined : { ok: true, seq: this.last, stream: 'QUEUE_0' }
-    },
-    addConsumer: async () => {
-      this.#call('addConsumer')
-      this.consumer ??= { floor: 0 }
-    },
-    consumer: async (): Promise<ConsumerState | undefined> => {
-      this.#call('consumer')
-      if (this.consumer === undefined) return undefined
-      return { pending: this.messages.length, unacked: 0, floor: this.consumer.floor }
-    },
-    deleteConsumer: async () => {
-      this.#call('deleteConsumer')
-      this.consumer = undefined
-    },
-    purge: async (_user, _device, below) => {
-      this.#call(`purge ${below}`)
-      this.messages = this.messages.filter(({ seq }) => below !== undefined && seq >= below)
-    },
-    store: async ([row]) => {
-      this.#call('store')
-      this.row = row
-    },
-    failed: (_user, _device, cause) => void this.failures.push(cause),
-  })
-
-  #call(name: string): void {
-    this.calls.push(name)
-    const [verb] = name.split(' ')
-    if (this.failing.has(verb!)) throw new ParleyError('unavailable', { detail: verb! })
-  }
-
-  /** The device acknowledges everything up to a message. */
-  ack(seq: number): void {
-    this.consumer = { floor: seq }
-    this.messages = this.messages.filter((message) => message.seq > seq)
-  }
-
-  get entries(): readonly QueueEntry[] {
-    return this.messages.flatMap(({ entries }) => entries)
-  }
-
-  get numbers(): number[] {
-    return this.entries.map(({ n }) => n)
-  }
-
-  get stored() {
-    return this.row && decodeRow(this.row.value)
-  }
-}
-
-const open = (
-  t: Test,
-  fake: FakeQueue,
-  given: { limits?: Partial<QueueLimits>; epoch?: number; life?: AbortController } = {},
-): QueueDevice => {
-  const { life = new AbortController() } = given
-  t.teardown(() => life.abort())
-  const row = fake.row === undefined ? undefined : decodeRow(fake.row.value)
-  const port = fake.port(given.limits)
-  return new QueueDevice(port, BOT, V1, given.epoch ?? EPOCH, row, life.signal)
-}
-
-const pointer = (version: number, after = 0) => ({
-  after,
-  pointer: pointerBytes(pointerOf(roomId('a'), version)),
-})
-
-const on = async (t: Test, fake: FakeQueue, given: Parameters<typeof open>[2] = {}) => {
-  const queue = open(t, fake, given)
-  await queue.start(() => 10)
-  return queue
-}
-
-/** As the fold does it now and then: the row is stored, then the floor may rise to what is returned. */
-const save = async (fake: FakeQueue, queue: QueueDevice): Promise<number> => {
-  const { safe } = queue
-  const { row, stored } = queue.take()
-  fake.row = row
-  stored()
-  return safe
-}
-
-const idle = (queue: QueueDevice) => eventually('everything is written', () => queue.waiting === 0)
+import type { QueueDevice } from './queue-device.ts'
+import { decodeRow } from './queue-row.ts'
 
 t.test(
   'I5 pointers folded after its start are numbered from 1 and appended in order',
@@ -218,131 +112,6 @@ t.test('I5 of a position half told the row says nothing yet', async (t) => {
 })
 
 t.test(
-  'I5 at the cap: the row first, then the purge, then one reset, then it goes on',
-  async (t) => {
-    const fake = new FakeQueue()
-    const queue = await on(t, fake, { limits: { entries: 3 } })
-    for (let position = 11; position <= 14; position++) {
-      queue.push(position, [pointer(position)])
-      await idle(queue)
-    }
-    await eventually('it is reset', () => fake.entries[0]?.kind === 'reset')
-    t.strictSame(fake.entries, [{ kind: 'reset', n: 5, stamp: 14 }])
-    const from = fake.calls.lastIndexOf('consumer')
-    t.strictSame(fake.calls.slice(from), ['consumer', 'store', 'purge 5', 'append'])
-    queue.push(15, [pointer(15)])
-    await idle(queue)
-    t.strictSame(fake.numbers, [5, 6])
-  },
-)
-
-t.test('I5 what the device has acknowledged does not count', async (t) => {
-  const fake = new FakeQueue()
-  const queue = await on(t, fake, { limits: { entries: 3 } })
-  for (let position = 11; position <= 30; position++) {
-    queue.push(position, [pointer(position)])
-    await idle(queue)
-    fake.ack(fake.last)
-  }
-  t.notOk(fake.entries.some(({ kind }) => kind === 'reset'))
-  t.equal(queue.on, true)
-})
-
-t.test('I5 too many bytes, or too old, is a reset too', async (t) => {
-  const fake = new FakeQueue()
-  const queue = await on(t, fake, { limits: { bytes: 200 } })
-  for (let position = 11; position <= 14; position++) {
-    queue.push(position, [pointer(position)])
-    await idle(queue)
-  }
-  await eventually('it is reset', () => fake.entries.some(({ kind }) => kind === 'reset'))
-
-  const old = new FakeQueue()
-  const aged = await on(t, old)
-  aged.push(11, [pointer(1)])
-  await idle(aged)
-  aged.pulse()
-  old.now += 2_000_000
-  aged.pulse()
-  await eventually('it is reset', () => old.entries[0]?.kind === 'reset')
-})
-
-t.test('I5 a full stream or subject is the cap as well', async (t) => {
-  const fake = new FakeQueue()
-  const queue = await on(t, fake)
-  queue.push(11, [pointer(1)])
-  await idle(queue)
-  let full = true
-  fake.onAppend = () => {
-    const refused = full
-    full = false
-    return refused ? { ok: false, code: 10077, last: undefined, text: 'full' } : undefined
-  }
-  queue.push(12, [pointer(2)])
-  await eventually('it is reset', () => fake.entries[0]?.kind === 'reset')
-  t.strictSame(fake.numbers, [3])
-})
-
-t.test('I5 a reset that was begun is completed by the next owner, with its number', async (t) => {
-  const fake = new FakeQueue()
-  const life = new AbortController()
-  const queue = await on(t, fake, { limits: { entries: 1 }, life })
-  fake.failing.add('purge')
-  queue.push(11, [pointer(1)])
-  queue.push(12, [pointer(2)])
-  await eventually('its row is stored', () => fake.stored?.mode === 'reset')
-  t.ok(fake.failures.length > 0)
-  const { n } = fake.stored!
-  life.abort()
-  fake.failing.clear()
-  const next = open(t, fake, { epoch: 2000 })
-  next.push(13, [pointer(3)])
-  await eventually('both are there', () => fake.entries.length === 2)
-  t.match(fake.entries, [
-    { kind: 'reset', n },
-    { kind: 'pointer', n: n + 1, stamp: 13 },
-  ])
-})
-
-t.test('I5 a new owner counts what a former one has written', async (t) => {
-  const fake = new FakeQueue()
-  const queue = await on(t, fake, { limits: { entries: 3 } })
-  for (let position = 11; position <= 13; position++) {
-    queue.push(position, [pointer(position)])
-    await idle(queue)
-  }
-  await save(fake, queue)
-  const next = open(t, fake, { epoch: 2000, limits: { entries: 3 } })
-  await eventually('it has asked', () => fake.calls.at(-1) === 'consumer')
-  next.push(14, [pointer(14)])
-  await eventually('it is reset', () => fake.entries[0]?.kind === 'reset')
-  t.ok(fake.calls.includes('purge 5'))
-  t.equal(fake.entries.length, 1)
-
-  const drained = new FakeQueue()
-  drained.row = {
-    user: BOT,
-    key: '!queue.v1',
-    position: 5,
-    value: encodeRow({ mode: 'on', rev: 5, n: 9, position: 50 }),
-  }
-  drained.consumer = { floor: 0 }
-  drained.messages = [
-    { seq: 1, entries: [], epoch: 1 },
-    { seq: 2, entries: [], epoch: 1 },
-  ]
-  drained.last = 2
-  const after = open(t, drained, { limits: { entries: 2 } })
-  await eventually('it has asked', () => drained.calls.includes('consumer'))
-  drained.ack(2)
-  after.push(51, [pointer(1)])
-  await idle(after)
-  after.push(52, [pointer(2)])
-  await idle(after)
-  t.strictSame(drained.numbers, [10, 11], 'what was acknowledged meanwhile does not count')
-})
-
-t.test(
   'I5 given up: the row first, then consumer and entries; what fails is tried again',
   async (t) => {
     const fake = new FakeQueue()
@@ -404,6 +173,72 @@ t.test('I5 a consumer that is gone is made again when the queue is looked at', a
   queue.push(11, [pointer(1)])
   queue.push(12, [pointer(2)])
   await eventually('it is there', () => fake.consumer !== undefined)
+})
+
+t.test('I5 what a former owner still writes does not undo what the next one has', async (t) => {
+  const fake = new FakeQueue()
+  /** Of two writes to a row the higher position wins, as in the store. */
+  let kept: UserRow | undefined
+  const keep = (queue: QueueDevice) => {
+    const { row, stored } = queue.take()
+    if (row.position > (kept?.position ?? 0)) kept = row
+    stored()
+  }
+  const former = await on(t, fake, { epoch: 100 })
+  for (let position = 11; position <= 30; position++) {
+    former.push(position, [pointer(position)])
+    await idle(former)
+  }
+  await save(fake, former)
+  kept = fake.row
+  t.ok(fake.row!.position > 110, 'it has changed more often than the log has grown')
+  const next = open(t, fake, { epoch: 110 })
+  next.endSoon()
+  await eventually('it is off', () => next.off)
+  keep(next)
+  // It does not know yet that it is not the owner any more.
+  for (let position = 31; position <= 40; position++) {
+    former.push(position, [pointer(position)])
+    await idle(former)
+    keep(former)
+  }
+  t.match(decodeRow(kept!.value), { mode: 'off' })
+})
+
+t.test('I5 asked for again while its former self is deleted, it waits a moment', async (t) => {
+  const fake = new FakeQueue()
+  const queue = await on(t, fake)
+  fake.failing.add('deleteConsumer')
+  await queue.end()
+  const refused = queue.start(() => 10)
+  await t.rejects(refused, { code: 'unavailable' }, 'and no longer')
+  t.notOk(queue.on)
+  const again = queue.start(() => 10)
+  fake.failing.clear()
+  await again
+  t.ok(queue.on)
+  t.ok(fake.consumer !== undefined)
+})
+
+t.test('I5 asked for again while its stream takes nothing, it is answered', async (t) => {
+  const fake = new FakeQueue()
+  const queue = await on(t, fake)
+  fake.onAppend = () => 'lost'
+  queue.push(11, [pointer(1)])
+  await queue.start(() => 11)
+  t.equal(queue.waiting, 1)
+  t.match(fake.stored, { mode: 'on', position: 10 })
+})
+
+t.test('I5 a start that outlives its owner changes nothing', async (t) => {
+  const fake = new FakeQueue()
+  const life = new AbortController()
+  const queue = open(t, fake, { life })
+  const started = queue.start(() => 10)
+  life.abort()
+  await t.rejects(started)
+  t.notOk(queue.on)
+  t.equal(fake.row, undefined)
 })
 
 t.test('rows of a newer version are refused', async (t) => {

@@ -12,11 +12,12 @@
  */
 import { setTimeout as pause } from 'node:timers/promises'
 import type { AppendReply, ConsumerState } from '../bus/bus.ts'
+import { ParleyError } from '../errors.ts'
 import type { DeviceId, UserId } from '../ids.ts'
 import { type QueueEntry, writeQueueEntry, writeQueueHead } from '../protocol/queue-entries.ts'
 import { Writer } from '../protocol/writer.ts'
 import type { UserRow } from '../store/state/state.ts'
-import { type DeviceRow, encodeRow, rowKey } from './queue-row.ts'
+import { type DeviceRow, encodeRow, rowKey, TAKEOVER } from './queue-row.ts'
 
 export type QueueLimits = {
   /** Entries that a queue may hold, their bytes, and the age of the oldest, ms. */
@@ -55,6 +56,8 @@ const FORMER = Number.POSITIVE_INFINITY
 
 /** Below the stream's largest message. */
 const MESSAGE_BYTES = 48 * 1024
+/** A queue that is asked for again waits so long for its former self to be deleted. */
+const CLOSING_MS = 2000
 const BACKOFF_MIN_MS = 20
 const BACKOFF_MAX_MS = 1000
 /** JetStream's err_code of a full stream or subject. */
@@ -68,6 +71,8 @@ export class QueueDevice {
   readonly #signal: AbortSignal
   /** As it is to be stored. */
   #row: DeviceRow
+  /** Above whatever a former owner may still write. */
+  readonly #firstRev: number
   /** The row as it stands in the store; of a device that had no queue yet, nothing needs to. */
   #stored: DeviceRow
   /** Last number given, and inbox position of its pointer. */
@@ -93,6 +98,7 @@ export class QueueDevice {
     this.#epoch = epoch
     this.#signal = signal
     this.#row = row ?? { mode: 'off', rev: 0, n: 0, position: 0 }
+    this.#firstRev = Math.max(epoch, row === undefined ? 0 : row.rev + TAKEOVER)
     this.#stored = this.#row
     this.#n = this.#row.n
     this.#position = this.#row.position
@@ -139,7 +145,7 @@ export class QueueDevice {
   }
 
   #change(change: Partial<DeviceRow>): void {
-    this.#row = { ...this.#row, ...change, rev: Math.max(this.#row.rev + 1, this.#epoch) }
+    this.#row = { ...this.#row, ...change, rev: Math.max(this.#row.rev + 1, this.#firstRev) }
   }
 
   async #storeNow(): Promise<void> {
@@ -151,13 +157,24 @@ export class QueueDevice {
   /** Starts queueing what is folded from then on; `folded` says where that is. @throws ParleyError limit, unavailable */
   async start(folded: () => number): Promise<void> {
     // The consumer of a queue that is still being given up would be deleted.
-    await this.#working
+    if (this.#row.mode === 'closing') await this.#closed()
     await this.#port.addConsumer(this.user, this.device)
+    this.#signal.throwIfAborted()
     if (!this.on) {
       this.#position = folded()
       this.#change({ mode: 'on', n: this.#n, position: this.#position })
     }
     await this.#storeNow()
+  }
+
+  async #closed(): Promise<void> {
+    const soon = new AbortController()
+    const late = pause(CLOSING_MS, undefined, { signal: soon.signal }).catch(() => undefined)
+    await Promise.race([this.#working, late])
+    soon.abort()
+    if (this.#row.mode === 'closing') {
+      throw new ParleyError('unavailable', { detail: 'the former queue is still being deleted' })
+    }
   }
 
   /** The device's queue is given up, or the device is removed. Resolves when that is stored; the rest follows. */

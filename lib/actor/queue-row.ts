@@ -3,6 +3,12 @@ import type { DeviceId, UserId } from '../ids.ts'
 import { BadFrame, Reader } from '../protocol/reader.ts'
 import { Writer } from '../protocol/writer.ts'
 
+/**
+ * An owner's first change of what it found stored leaves so many numbers out. A former owner that does not know of it
+ * yet counts on from the same row: its changes, of which there are fewer, must lose.
+ */
+export const TAKEOVER = 2 ** 20
+
 const PREFIX = '!queue.'
 
 /** `closing`: consumer and entries are being deleted. `reset`: entries are being purged, number `n` says so. */

@@ -11,7 +11,7 @@ import type { InboxEntry } from '../protocol/inbox.ts'
 import { pointerHead } from '../protocol/queue-entries.ts'
 import type { StateStore, UserRow } from '../store/state/state.ts'
 import { QueueDevice, type QueuePort } from './queue-device.ts'
-import { decodeRow, decodeUsers, deviceOf, encodeUsers } from './queue-row.ts'
+import { decodeRow, decodeUsers, deviceOf, encodeUsers, TAKEOVER } from './queue-row.ts'
 import { entryOf, isPointer } from './user-row.ts'
 
 type Pointer = { readonly after: number; readonly pointer: Uint8Array }
@@ -58,7 +58,7 @@ export class Queues {
   /** Reads which users have queues, and their rows: before anything is folded. @throws ParleyError unavailable */
   async load(): Promise<void> {
     const index = await this.#state.partition(indexName(this.#p))
-    this.#indexRev = index?.position ?? 0
+    this.#indexRev = index === undefined ? 0 : index.position + TAKEOVER
     const users = index === undefined ? [] : decodeUsers(index.value)
     for (let i = 0; i < users.length; i += AT_ONCE) {
       await Promise.all(users.slice(i, i + AT_ONCE).map((id) => this.#loadUser(id)))
@@ -89,6 +89,11 @@ export class Queues {
   #device(user: UserId, device: DeviceId, row: UserRow | undefined): QueueDevice {
     const stored = row === undefined ? undefined : decodeRow(row.value)
     return new QueueDevice(this.#port, user, device, this.#epoch, stored, this.#signal)
+  }
+
+  /** Users that are kept in memory for their queues. */
+  get users(): number {
+    return this.#users.size
   }
 
   /** True when the device has a queue. */
@@ -160,6 +165,14 @@ export class Queues {
     return safe
   }
 
+  /** The same for the queues of one user. */
+  safeFor(user: UserId): number {
+    let safe = Number.POSITIVE_INFINITY
+    for (const queue of this.#users.get(user)?.devices.values() ?? [])
+      safe = Math.min(safe, queue.safe)
+    return safe
+  }
+
   /** True when the inbox should be left waiting: the queues take nothing. */
   get full(): boolean {
     let waiting = 0
@@ -191,7 +204,11 @@ export class Queues {
 
   /** Every few seconds. */
   pulse(): void {
-    for (const queue of this.#all()) queue.pulse()
+    for (const user of this.#users.values()) {
+      for (const queue of user.devices.values()) queue.pulse()
+      // Read again when one of their devices asks for a queue.
+      if (!isWanted(user)) this.#users.delete(user.id)
+    }
   }
 
   *#all(): Generator<QueueDevice> {
@@ -201,10 +218,7 @@ export class Queues {
   /** Users that had a queue and have none stay until the next change of the list. */
   #saveIndex(): Promise<void> {
     const save = async () => {
-      const users = [...this.#users.values()].filter(
-        ({ devices, starting }) =>
-          starting > 0 || [...devices.values()].some((queue) => !queue.off || queue.dirty),
-      )
+      const users = [...this.#users.values()].filter(isWanted)
       const rev = Math.max(this.#indexRev + 1, this.#epoch)
       const bytes = encodeUsers(users.map(({ id }) => id))
       await this.#state.savePartition(indexName(this.#p), rev, bytes)
@@ -227,6 +241,9 @@ export const loadQueues = async (queues: Queues, signal: AbortSignal): Promise<v
     }
   }
 }
+
+const isWanted = ({ devices, starting }: QueueUser): boolean =>
+  starting > 0 || [...devices.values()].some((queue) => !queue.off || queue.dirty)
 
 const isRemoved = (account: AccountRecord | undefined, device: DeviceId): boolean =>
   account !== undefined &&

@@ -5,11 +5,11 @@
 import { CLOSE, ParleyError, type Refusal, refuse } from '../errors.ts'
 import type { DeviceId, GatewayId, Incarnation, UserId } from '../ids.ts'
 import { encodeFrame } from '../protocol/codec.ts'
-import { FRAMES } from '../protocol/frames.ts'
 import { encodeAdmitted, type UserCommand } from '../protocol/user-commands.ts'
 import { Writer } from '../protocol/writer.ts'
 import { sendRefusal } from './answers.ts'
 import type { Changes, UserBehavior } from './behavior.ts'
+import { changesFrame, writeChanges } from './changes-frame.ts'
 import type { Fold } from './fold.ts'
 import type { Origin, Outbound } from './outbound.ts'
 import { LEASE_MS, type SessionRoute } from './routes.ts'
@@ -94,7 +94,7 @@ export class Sessions<State> {
         })
         break
       case 'bye':
-        this.#close(this.#fold.user(origin.user), origin)
+        this.#bye(origin)
         break
       case 'mayDm':
         this.#with(origin, 0, (user) => {
@@ -130,20 +130,38 @@ export class Sessions<State> {
       else this.#refuse(origin, command.req, admitted)
       return
     }
+    const lineage = this.#lineage(command.wantsLineage)
+    if (lineage === undefined) {
+      sendRefusal(origin, command.req, NO_LINEAGE)
+      return
+    }
     const changes = this.#changes(user, command.cursor)
     this.#add(user, origin, command.generation, changes.cursor.position)
-    const lineage = command.wantsLineage ? this.#context.nextLineage() : 0
     const queue = this.#queues?.has(user.id, origin.device) === true
     const rest = writeChanges(new Writer(1024), changes).take()
     const frame = encodeAdmitted({ lineage, queue, rest })
     this.#final(origin, frame, command.req)
   }
 
+  /** 0 when none is wanted; undefined while none can be made. */
+  #lineage(wanted: boolean): number | undefined {
+    if (!wanted) return 0
+    try {
+      return this.#context.nextLineage()
+    } catch {
+      return undefined
+    }
+  }
+
   #wait(late: LateHello): void {
-    const { gateway, handle } = late.origin
-    const key = `${gateway}/${handle}`
+    const key = keyOf(late.origin)
     const until = Math.min(late.until, this.#late.get(key)?.until ?? late.until)
     this.#late.set(key, { ...late, until })
+  }
+
+  #mayStay(user: UserActor<State>, { device, generation }: Session): boolean {
+    const admitted = this.#context.behavior.admit(user.state, device, generation)
+    return admitted === 'admitted' || admitted.refused === 'unavailable'
   }
 
   async #queue(
@@ -152,16 +170,21 @@ export class Sessions<State> {
     command: UserCommand & { name: 'queue' },
   ): Promise<void> {
     const { req, on } = command
+    const { device } = origin
     const queues = this.#queues
     // Only who was admitted may cost the cluster a consumer.
-    const known = user.sessions.some(({ device }) => device === origin.device)
-    if (queues === undefined || !known) {
+    const known = user.sessions.find((session) => session.device === device)
+    if (queues === undefined || known === undefined || !this.#mayStay(user, known)) {
       sendRefusal(origin, req, refuse('unavailable', undefined, 500))
       return
     }
+    const had = queues.has(user.id, device)
     try {
-      if (on) await queues.start(user.id, origin.device, () => this.#fold.position)
-      else await queues.end(user.id, origin.device)
+      if (on) {
+        await queues.start(user.id, device, () => this.#fold.position)
+        // Removed meanwhile: of records that came before its start the queue knows nothing.
+        if (!had && !this.#mayStay(user, known)) await queues.end(user.id, device)
+      } else await queues.end(user.id, device)
     } catch (error) {
       const code = error instanceof ParleyError ? error.code : 'unavailable'
       const detail = code === 'limit' ? 'No more durable queues: use cursor sync.' : undefined
@@ -205,6 +228,14 @@ export class Sessions<State> {
       position,
     })
     this.#tell(user)
+  }
+
+  #bye(origin: Origin): void {
+    this.#late.delete(keyOf(origin))
+    const user = this.#fold.user(origin.user)
+    // Its hello may wait for the rows; a session that nobody holds must not come of it.
+    if (user.loading) user.waiting.push(() => this.#close(user, origin))
+    else this.#close(user, origin)
   }
 
   #close(user: UserActor<State>, origin: { gateway: GatewayId | undefined; handle: number }): void {
@@ -322,6 +353,14 @@ export class Sessions<State> {
     if (this.#late.size > 0) this.#retryLate()
   }
 
+  /** This host's owner no longer: who waits asks the next one (contracts L9). */
+  stop(): void {
+    for (const { origin } of this.#late.values()) {
+      origin.outlet.moved(origin.token, origin.attempt)
+    }
+    this.#late.clear()
+  }
+
   /** Drops sessions whose gateway has fallen silent. */
   expire(now: number): void {
     for (const user of this.#fold.all()) {
@@ -334,16 +373,9 @@ export class Sessions<State> {
 
 const UNREADABLE = refuse('unavailable', 'Your data can not be read for now.', 500)
 
+const NO_LINEAGE = refuse('unavailable', 'New devices can not be served for now.', 500)
+
+const keyOf = ({ gateway, handle }: Origin): string => `${gateway}/${handle}`
+
 const closeOf = (refusal: Refusal): 'device_removed' | 'unauthorized' =>
   refusal.refused === 'device_removed' ? 'device_removed' : 'unauthorized'
-
-/** Cursor, full, more and pointers, as they end both `welcome` and `changes`. */
-const writeChanges = (writer: Writer, changes: Changes): Writer => {
-  writer.array(2).str(changes.cursor.stream).uint(changes.cursor.position)
-  writer.bool(changes.full).bool(changes.more).array(changes.pointers.length)
-  for (const pointer of changes.pointers) writer.raw(pointer)
-  return writer
-}
-
-const changesFrame = (req: number, changes: Changes): Uint8Array =>
-  writeChanges(new Writer(512).array(6).uint(FRAMES.changes.type).uint(req), changes).take()
