@@ -124,6 +124,36 @@ t.test('a room that was flushed for a snapshot is not due for its older debt', a
   t.equal(it.inbox.length, 2)
 })
 
+t.test('L0 while the inbox takes nothing, what a room owes gathers in it', async (t) => {
+  const it = await stage()
+  it.pointers.hold(() => true, true)
+  const { offer } = it.pointers
+  let offers = 0
+  it.pointers.offer = (...args) => {
+    offers++
+    offer.apply(it.pointers, args)
+  }
+  const rounds = 200
+  for (let n = 2; n < 2 + rounds; n++) {
+    it.ask(ANN, GROUP, its.send({ n }, `text ${n}`))
+    it.settle()
+    it.clock.pass(COALESCE_MS)
+    it.pulse()
+  }
+  t.equal(offers, 3 * 5, 'four flushes, and one for a snapshot')
+  it.pointers.hold(() => true, false)
+  for (let i = 0; i < 3; i++) {
+    it.pulse()
+    it.ackPointers()
+    it.clock.pass(COALESCE_MS)
+  }
+  t.strictSame(
+    [...it.pointersOf()].map(([user, { head }]) => [user, head]),
+    [ANN, BEN, CAT].map((user) => [user, 1 + rounds]),
+  )
+  t.equal(it.pointers.size, 0)
+})
+
 t.test('L9 nothing of a stopped partition leaves', async (t) => {
   const it = await stage()
   it.clock.pass(COALESCE_MS)

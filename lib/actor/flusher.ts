@@ -17,6 +17,8 @@ import type { RoomActor } from './room-actor.ts'
 export const COALESCE_MS = 250
 /** Rooms flushed at one batch's end: bounds the pause. */
 const MAX_ROOMS = 512
+/** Flushes of a room that may be unsafe; while the inbox takes nothing, what more it owes gathers in the room. */
+const OPEN_FLUSHES = 4
 
 type Job<State> = {
   readonly room: RoomActor<State>
@@ -57,14 +59,18 @@ export class Flusher<State> {
     for (const { room, saving } of todo) this.#take(room, saving)
     const due = this.#context.clock.monotonic() - COALESCE_MS
     let taken = 0
+    const later: RoomActor<State>[] = []
     while (taken < this.#dirty.length && taken < MAX_ROOMS) {
       const room = this.#dirty[taken]!
       // Flushed for the checkpoint meanwhile: not dirty any more, or dirty again and further back.
       if (room.dirtySince > due) break
       taken++
-      if (room.dirtySince !== 0) this.#take(room, undefined)
+      if (room.dirtySince === 0) continue
+      if (room.tickets.size < OPEN_FLUSHES) this.#take(room, undefined)
+      else later.push(room)
     }
     if (taken > 0) this.#dirty.splice(0, taken)
+    if (later.length > 0) this.#dirty.push(...later)
     if (position !== undefined) this.committed(position)
   }
 

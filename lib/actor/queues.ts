@@ -43,6 +43,8 @@ export class Queues {
   readonly #signal: AbortSignal
   readonly #users = new Map<UserId, QueueUser>()
   readonly #touched = new Set<QueueUser>()
+  /** Where entries may wait: asked about for each message of the inbox. */
+  readonly #busy = new Set<QueueDevice>()
   #indexRev = 0
   #indexing: Promise<void> = Promise.resolve()
 
@@ -152,7 +154,10 @@ export class Queues {
   /** The message at `position` has been read to its end. */
   message(position: number): void {
     for (const user of this.#touched) {
-      for (const queue of user.devices.values()) queue.push(position, user.pointers)
+      for (const queue of user.devices.values()) {
+        queue.push(position, user.pointers)
+        this.#busy.add(queue)
+      }
       user.pointers = []
     }
     this.#touched.clear()
@@ -176,7 +181,10 @@ export class Queues {
   /** True when the inbox should be left waiting: the queues take nothing. */
   get full(): boolean {
     let waiting = 0
-    for (const queue of this.#all()) waiting += queue.waiting
+    for (const queue of this.#busy) {
+      if (queue.waiting === 0) this.#busy.delete(queue)
+      waiting += queue.waiting
+    }
     return waiting > MAX_WAITING
   }
 
