@@ -78,11 +78,14 @@ export const openOwned = async <Room, User>(
   const taken = await takeLog(start, p, { ...identity, view }, signal)
   if (taken.kind === 'yield') return { yieldTo: taken.view }
   const { epoch, checkpoint, chain, quietUntil } = taken
+  // Before the rows of the queues, which a former owner may be storing still: of a floor that is newer than they are,
+  // the entries below it would be numbered twice (contracts I5).
+  const floor = await inboxFloor(start, p, signal)
   const queues = new Queues(p, epoch, queuesOf(parts, p), options.state, signal)
   await loadQueues(queues, signal)
   let sessions: Sessions<User> | undefined
   const context = foldContext(parts, p, (users) => sessions?.folded(users))
-  const fold = new Fold<User>(context, p, await inboxFloor(start, p, signal), queues)
+  const fold = new Fold<User>(context, p, floor, queues)
   const inbox = await nats.streams.state(streamOf('INBOX', p, streams))
   const partition = new Partition<Room>(partitionContext(parts), p, epoch, chain.rooms, checkpoint)
   sessions = new Sessions<User>(
