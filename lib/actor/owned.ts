@@ -107,6 +107,8 @@ export const openOwned = async <Room, User>(
     await pause(Math.min(quietUntil - clock.monotonic(), QUIET_STEP_MS), undefined, { signal })
   }
   signal.throwIfAborted()
+  if (!(await queues.unchanged())) throw new Error('the former owner changed its queues meanwhile')
+  signal.throwIfAborted()
   options.log.info({ p, epoch, rooms: chain.rooms.size }, 'partition.serving')
   const tombstones = new Tombstones<User>(
     {

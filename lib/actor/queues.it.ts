@@ -2,31 +2,16 @@ import t, { type Test } from 'tap'
 import { createRoomBehavior } from '../../actors/room/room.ts'
 import { user } from '../../actors/user/user.ts'
 import { queueConsumer } from '../../nats/consumers.ts'
-import { inboxFloorKey, Positions } from '../bus/positions.ts'
-import { systemClock } from '../clock.ts'
 import type { Gateway } from '../gateway/gateway.ts'
 import type { DeviceId, UserId } from '../ids.ts'
 import { readFrames } from '../protocol/codec.ts'
 import type { AnyFrame } from '../protocol/frames.ts'
-import {
-  type QueueEntry,
-  readQueueMessage,
-  writeQueueEntry,
-  writeQueueHead,
-} from '../protocol/queue-entries.ts'
 import { Reader } from '../protocol/reader.ts'
-import { Writer } from '../protocol/writer.ts'
-import { levelState } from '../store/level/level-state.ts'
-import type { UserRow } from '../store/state/state.ts'
-import { inboxSubject } from '../subjects.ts'
 import { eventually } from '../testing/eventually.ts'
 import { HouseDevice, startHouse } from '../testing/house.ts'
-import { inboxMessage, pointerBytes, pointerOf, roomId } from '../testing/pointers.ts'
-import { decodeRow, encodeRow, rowKey } from './queue-row.ts'
 
 const behaviors = { room: createRoomBehavior({ members: 256 }), user }
 const BOT = 'uBot' as UserId
-const VBOT1 = 'vBot1' as DeviceId
 type House = Awaited<ReturnType<typeof open>>
 type Queued = Extract<AnyFrame, { name: 'queued' }>
 
@@ -301,82 +286,5 @@ t.test(
       numbers.map((_, i) => i + 1),
       'sent once in a session, in order',
     )
-  },
-)
-
-t.test(
-  'I5 what a former owner still queues while the next one starts keeps its numbers',
-  async (t) => {
-    const house = await open(t, { partitions: 1 })
-    const { streams } = house.outside
-    const first = await house.host()
-    const gateway = await house.gateway()
-    await house.account(BOT)
-    await botWith(gateway, 'vBot1').then((bot) => offline(gateway, bot))
-    await (await writer(house, gateway, 'uAnn')).text(BOT, 'one')
-    await eventually('it is queued', async () => (await stored(house)) === 1)
-    await first.drain(systemClock.monotonic() + 5000)
-
-    const append = async (stream: string, subject: string, data: Uint8Array) => {
-      const { lastSeq } = await streams.state(stream)
-      streams.append(subject, data, undefined, 'nobody')
-      await eventually('it is there', async () => (await streams.state(stream)).lastSeq > lastSeq)
-      return lastSeq + 1
-    }
-    const inbox = (version: number) => {
-      const pointer = pointerOf(roomId(version), version)
-      return append('INBOX_0', inboxSubject(0), inboxMessage({ user: BOT, pointer }))
-    }
-    const missed = await inbox(1000)
-    const state = levelState(house.database)
-    t.teardown(() => state.close())
-    const formerGoesOn = async (rows: readonly UserRow[]) => {
-      const row = rows.find(({ key }) => key === rowKey(VBOT1))!
-      const n = decodeRow(row.value).n + 1
-      const pointer = pointerBytes(pointerOf(roomId(1000), 1000))
-      const bytes = writeQueueHead(new Writer(), 1)
-      writeQueueEntry(bytes, { kind: 'pointer', n, stamp: missed, after: 0, pointer })
-      const { filter_subject } = queueConsumer(house.shape, BOT, VBOT1).config
-      await append('QUEUE_0', filter_subject, bytes.take())
-      const rev = row.position + 1
-      const value = encodeRow({ mode: 'on', rev, n, position: missed })
-      await state.saveUsers([{ ...row, position: rev, value }])
-      await new Positions(await house.outside.bucket('checkpoints')).raise(inboxFloorKey(0), missed)
-    }
-    let raced = false
-    await house.host({
-      state: {
-        ...state,
-        user: async (id) => {
-          const rows = await state.user(id)
-          if (id === BOT && !raced) {
-            raced = true
-            await formerGoesOn(rows)
-          }
-          return rows
-        },
-      },
-    })
-    const later = await inbox(1001)
-    const queued = async () => {
-      const entries: QueueEntry[] = []
-      const { firstSeq, lastSeq } = await streams.state('QUEUE_0')
-      for (let seq = firstSeq; seq <= lastSeq; seq++) {
-        const message = await streams.get('QUEUE_0', seq)
-        if (message !== undefined) entries.push(...readQueueMessage(message.data).entries)
-      }
-      return entries
-    }
-    const entries = await eventually('the later one is queued', async () => {
-      const all = await queued()
-      return all.some(({ stamp }) => stamp === later) && all
-    })
-    t.ok(raced)
-    const stamps = new Map<number, number>()
-    for (const { n, stamp } of entries) {
-      t.equal(stamps.get(n) ?? stamp, stamp, `number ${n}`)
-      stamps.set(n, stamp)
-    }
-    t.strictSame([...stamps.values()].slice(-2), [missed, later])
   },
 )

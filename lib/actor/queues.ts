@@ -46,6 +46,7 @@ export class Queues {
   /** Where entries may wait: asked about for each message of the inbox. */
   readonly #busy = new Set<QueueDevice>()
   #indexRev = 0
+  #loadedRev = 0
   #indexing: Promise<void> = Promise.resolve()
 
   /** `signal` ends with the partition. */
@@ -60,11 +61,21 @@ export class Queues {
   /** Reads which users have queues, and their rows: before anything is folded. @throws ParleyError unavailable */
   async load(): Promise<void> {
     const index = await this.#state.partition(indexName(this.#p))
+    this.#loadedRev = index?.position ?? 0
     this.#indexRev = index === undefined ? 0 : index.position + TAKEOVER
     const users = index === undefined ? [] : decodeUsers(index.value)
     for (let i = 0; i < users.length; i += AT_ONCE) {
       await Promise.all(users.slice(i, i + AT_ONCE).map((id) => this.#loadUser(id)))
     }
+  }
+
+  /**
+   * False when queues were given or taken away since they were loaded. To be asked for once no former owner can answer
+   * its devices any more. @throws ParleyError unavailable
+   */
+  async unchanged(): Promise<boolean> {
+    const index = await this.#state.partition(indexName(this.#p))
+    return (index?.position ?? 0) === this.#loadedRev
   }
 
   async #loadUser(id: UserId): Promise<QueueUser> {
@@ -124,7 +135,11 @@ export class Queues {
 
   /** Takes a device's queue away. @throws ParleyError unavailable */
   async end(user: UserId, device: DeviceId): Promise<void> {
-    await this.#users.get(user)?.devices.get(device)?.end()
+    const queue = this.#users.get(user)?.devices.get(device)
+    if (queue === undefined || queue.off) return
+    await queue.end()
+    // The next owner may have read the row already: the list tells it to read again.
+    await this.#saveIndex()
   }
 
   /** One entry of the inbox message that is being folded. */
