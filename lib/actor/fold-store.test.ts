@@ -10,7 +10,6 @@ import type { QueuePort } from './queue-device.ts'
 import { Queues } from './queues.ts'
 
 const ANN = 'uAnn' as UserId
-
 const BOB = 'uBob' as UserId
 
 const makeFold = (state: Store, given: Parameters<typeof makeFoldOf>[2] = {}) =>

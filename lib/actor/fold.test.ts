@@ -18,7 +18,6 @@ import { accountOf, inboxMessage, pointerOf, roomId } from '../testing/pointers.
 import { tempState } from '../testing/temp-state.ts'
 
 const ANN = 'uAnn' as UserId
-
 const BOB = 'uBob' as UserId
 
 const makeFold = (state: Store, given: Parameters<typeof makeFoldOf>[2] = {}) =>

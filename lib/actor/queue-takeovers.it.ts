@@ -21,7 +21,6 @@ import { inboxMessage, pointerBytes, pointerOf, roomId } from '../testing/pointe
 import { decodeRow, encodeRow, encodeUsers, rowKey } from './queue-row.ts'
 
 const behaviors = { room: createRoomBehavior({ members: 256 }), user }
-
 const BOT = 'uBot' as UserId
 const VBOT1 = 'vBot1' as DeviceId
 

@@ -11,9 +11,7 @@ import { eventually } from './eventually.ts'
 import { pointerBytes, pointerOf, roomId } from './pointers.ts'
 
 export const BOT = 'uBot' as UserId
-
 export const V1 = 'v1' as DeviceId
-
 export const EPOCH = 1000
 
 /** The device's subject, its consumer and its row, each of which may fail. */

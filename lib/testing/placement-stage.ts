@@ -14,9 +14,7 @@ import { eventually } from './eventually.ts'
 import { startNats } from './servers/nats.ts'
 
 export const PARTITIONS = 12
-
 export const ALL = [...Array(PARTITIONS).keys()]
-
 export const FAST: Partial<Timing> = { beat: 100, suspicion: 600, hold: 400, balance: 300 }
 
 /** Whatever comes about under these within a test did not wait for a window. */

@@ -19,15 +19,10 @@ import { tempState } from './temp-state.ts'
 import { TestClock } from './test-clock.ts'
 
 export const ANN = 'uAnn' as UserId
-
 export const V1 = 'v1' as DeviceId
-
 export const V2 = 'v2' as DeviceId
-
 export const W1 = 'w1' as GatewayId
-
 export const H1 = 'h1' as Incarnation
-
 export const STREAM = 's1'
 
 type Kind<K extends Sent['kind']> = Sent extends infer S
