@@ -1,6 +1,7 @@
 /** A process of a run: what it prints comes line by line, it is only ever ended by its pid, and it does not outlive the run. */
 import { type ChildProcess, spawn } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
+import { onEarlyEnd } from './early-end.ts'
 
 const ENTRY = fileURLToPath(new URL('../parley.ts', import.meta.url))
 const TAIL_LINES = 40
@@ -126,6 +127,6 @@ export const startParley = (
   env?: Readonly<Record<string, string | undefined>>,
 ): Child => new Child(process.execPath, ['--max-semi-space-size=64', ENTRY, ...args], env)
 
-process.on('exit', () => {
+onEarlyEnd(() => {
   for (const child of living) child.kill('SIGKILL')
 })

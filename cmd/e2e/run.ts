@@ -102,8 +102,6 @@ const main = async (): Promise<boolean> => {
   return passed
 }
 
-for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(130))
-
 try {
   process.exitCode = (await main()) ? 0 : 1
 } catch (error) {

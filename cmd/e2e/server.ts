@@ -9,6 +9,7 @@ import { freePorts } from '../../lib/testing/ports.ts'
 import { filesOf } from '../../nats/config.ts'
 import { isAlive } from '../../nats/orphan.ts'
 import { type Child, type Exit, startParley } from './child.ts'
+import { onEarlyEnd } from './early-end.ts'
 
 const HOST = '127.0.0.1'
 /** The first start on a machine may have to fetch a nats-server, and the first in a directory makes a database. */
@@ -174,8 +175,7 @@ export class Server {
   }
 }
 
-// A test that is ended early must leave no server behind.
-process.on('exit', () => {
+onEarlyEnd(() => {
   for (const server of open) server.endNow()
 })
 

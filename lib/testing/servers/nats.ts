@@ -27,11 +27,11 @@ const spoken = (): { say: (line: string) => void; lines: string[] } => {
 
 let hooked = false
 
-/** A test runner ends a file that takes too long with SIGTERM, which by itself would leave the servers behind. */
+/** A test runner ends a file that takes too long by a signal, which by itself would leave the servers behind. */
 const exitOnSignals = (): void => {
   if (hooked) return
   hooked = true
-  for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) {
+  for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP', 'SIGALRM'] as const) {
     process.once(signal, () => process.exit(1))
   }
 }
