@@ -60,17 +60,19 @@ export const accounts = ({ db, limits }: DirectoryParts): Accounts => ({
       return { user: account.user, device: account.device.device, generation }
     }),
 
-  unregister: async (user) => {
-    await db.delete(users).where(eq(users.id, user))
-  },
+  unregister: (user) =>
+    db.statement(async (db) => {
+      await db.delete(users).where(eq(users.id, user))
+    }),
 
-  credentials: async (handle) => {
-    const [row] = await db
-      .select({ ...PROFILE, passwordHash: users.password, generation: users.generation })
-      .from(users)
-      .where(eq(users.handle, handle))
-    return row
-  },
+  credentials: (handle) =>
+    db.statement(async (db) => {
+      const [row] = await db
+        .select({ ...PROFILE, passwordHash: users.password, generation: users.generation })
+        .from(users)
+        .where(eq(users.handle, handle))
+      return row
+    }),
 
   rename: (user, name, now) =>
     db.transaction(async (tx) => {
@@ -79,18 +81,21 @@ export const accounts = ({ db, limits }: DirectoryParts): Accounts => ({
       return profileIn(await accountChanged(tx, user, now, now - limits.keepRemovedMs))
     }),
 
-  profileOf: async (handle) => {
-    const [row] = await db.select(PROFILE).from(users).where(eq(users.handle, handle))
-    return row
-  },
+  profileOf: (handle) =>
+    db.statement(async (db) => {
+      const [row] = await db.select(PROFILE).from(users).where(eq(users.handle, handle))
+      return row
+    }),
 
   profiles: async (ids) =>
     ids.length === 0
       ? []
-      : await db
-          .select(PROFILE)
-          .from(users)
-          .where(inArray(users.id, [...ids])),
+      : await db.statement((db) =>
+          db
+            .select(PROFILE)
+            .from(users)
+            .where(inArray(users.id, [...ids])),
+        ),
 
   seed: (all, now) =>
     db.transaction(async (tx) => {
@@ -114,5 +119,5 @@ export const accounts = ({ db, limits }: DirectoryParts): Accounts => ({
           }),
         )
       }
-    }),
+    }, 'bulk'),
 })

@@ -17,6 +17,8 @@ import type { DeviceId, UserId } from '../../ids.ts'
 
 const bytea = customType<{ data: Uint8Array; driverData: Uint8Array }>({
   dataType: () => 'bytea',
+  // One driver gives a Buffer, which may share its memory with others.
+  fromDriver: (value) => new Uint8Array(value),
 })
 const ms = () => bigint({ mode: 'number' })
 

@@ -135,25 +135,28 @@ export const sessions = ({ db, limits }: DirectoryParts): Sessions => {
         return { ...was, generation }
       }),
 
-    standing: async (user, device) => {
-      const [row] = await db
-        .select({ generation: users.generation, removed: devices.removed })
-        .from(devices)
-        .innerJoin(users, eq(users.id, devices.user))
-        .where(and(eq(devices.id, device), eq(devices.user, user)))
-      return row && { generation: row.generation, removed: row.removed !== null }
-    },
+    standing: (user, device) =>
+      db.statement(async (db) => {
+        const [row] = await db
+          .select({ generation: users.generation, removed: devices.removed })
+          .from(devices)
+          .innerJoin(users, eq(users.id, devices.user))
+          .where(and(eq(devices.id, device), eq(devices.user, user)))
+        return row && { generation: row.generation, removed: row.removed !== null }
+      }),
 
-    devices: async (user) =>
-      await db
-        .select({
-          device: devices.id,
-          name: devices.name,
-          created: devices.created,
-          used: devices.used,
-        })
-        .from(devices)
-        .where(and(eq(devices.user, user), isNull(devices.removed)))
-        .orderBy(asc(devices.created), asc(devices.id)),
+    devices: (user) =>
+      db.statement((db) =>
+        db
+          .select({
+            device: devices.id,
+            name: devices.name,
+            created: devices.created,
+            used: devices.used,
+          })
+          .from(devices)
+          .where(and(eq(devices.user, user), isNull(devices.removed)))
+          .orderBy(asc(devices.created), asc(devices.id)),
+      ),
   }
 }

@@ -7,6 +7,7 @@ import { PGlite } from '@electric-sql/pglite'
 import { drizzle } from 'drizzle-orm/pglite'
 import { migrate } from 'drizzle-orm/pglite/migrator'
 import type { DirectoryLimits, DirectoryStore } from '../../directory/directory.ts'
+import type { DirectoryDatabase } from '../database.ts'
 import { MIGRATIONS, postgresDirectory } from '../postgres-directory.ts'
 
 /** A first start takes seconds, and half a database cannot be opened: it gets its name when it is whole. */
@@ -28,5 +29,9 @@ export const openDatabase = async (
   const client = await PGlite.create(await makeDatabase(directory))
   const db = drizzle({ client })
   await migrate(db, { migrationsFolder: fileURLToPath(MIGRATIONS) })
-  return postgresDirectory({ db, limits }, () => client.close())
+  const port: DirectoryDatabase = {
+    statement: (work) => work(db),
+    transaction: (work) => db.transaction(work),
+  }
+  return postgresDirectory({ db: port, limits }, () => client.close())
 }

@@ -1,20 +1,18 @@
 /** The thread of PGlite: it computes for milliseconds at a time, which sockets must not wait for. */
 import { parentPort, workerData } from 'node:worker_threads'
 import { ParleyError } from '../../../errors.ts'
+import { driverText } from '../failure.ts'
 import { openDatabase } from './database.ts'
 import type { Answer, Call, Failure, WorkerSetup } from './messages.ts'
 
 const port = parentPort!
 const { directory, limits } = workerData as WorkerSetup
 
-/** Only the driver's own words go on: drizzle's message would hold the parameters, password hashes among them. */
 const failure = (error: unknown): Failure => {
   if (error instanceof ParleyError) {
     return { code: error.code, detail: error.message, cause: undefined }
   }
-  const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error
-  const text = cause instanceof Error ? cause.message : String(cause)
-  return { code: 'internal', detail: 'The directory failed.', cause: text }
+  return { code: 'internal', detail: 'The directory failed.', cause: driverText(error) }
 }
 
 const answer = async (id: number, work: () => Promise<unknown>): Promise<void> => {
