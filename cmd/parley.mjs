@@ -1,7 +1,6 @@
-#!/usr/bin/env -S node --max-semi-space-size=64
+#!/usr/bin/env node
 // The command `parley`. An installed package holds JavaScript in dist/; a clone runs its sources,
 // which takes a Node that strips types, here or in node_modules (the `node` of package.json).
-// Messages live for some ms: with room for more of them at once, few are copied (docs/adr/0001).
 import { spawn } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { constants } from 'node:os'
@@ -29,8 +28,7 @@ if (!stripsTypes && !(inClone && existsSync(ownNode))) {
 }
 
 function runInOwnNode() {
-  const args = ['--max-semi-space-size=64', source, ...process.argv.slice(2)]
-  const child = spawn(ownNode, args, { stdio: 'inherit' })
+  const child = spawn(ownNode, [source, ...process.argv.slice(2)], { stdio: 'inherit' })
   // A terminal sends Ctrl-C to both, and twice would mean hurry; whatever else comes is passed on.
   process.on('SIGINT', () => process.stdin.isTTY || child.kill('SIGINT'))
   for (const signal of ['SIGTERM', 'SIGHUP']) process.on(signal, () => child.kill(signal))

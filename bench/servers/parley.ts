@@ -29,8 +29,6 @@ export type ParleyOptions = {
 }
 
 const ENTRY = fileURLToPath(new URL('../../cmd/parley.ts', import.meta.url))
-/** As `make run` starts it. */
-const NODE_FLAGS = ['--max-semi-space-size=64']
 const START_MS = 120_000
 const POLL_MS = 100
 const MOST_STARTS = 20
@@ -98,7 +96,7 @@ export class Parley {
             `--cpu-prof-dir=${cpuProf}`,
             `--cpu-prof-name=${role}-${Date.now()}.cpuprofile`,
           ]
-    return new ServerProcess(role, [...NODE_FLAGS, ...profile, ENTRY, ...args, ...this.#settings])
+    return new ServerProcess(role, [...profile, ENTRY, ...args, ...this.#settings])
   }
 
   /** The process with everything but (in `split`) the gateway; resolves when it serves. */

@@ -125,7 +125,7 @@ const eachLine = (stream: NodeJS.ReadableStream, take: (line: string) => void): 
 export const startParley = (
   args: readonly string[],
   env?: Readonly<Record<string, string | undefined>>,
-): Child => new Child(process.execPath, ['--max-semi-space-size=64', ENTRY, ...args], env)
+): Child => new Child(process.execPath, [ENTRY, ...args], env)
 
 onEarlyEnd(() => {
   for (const child of living) child.kill('SIGKILL')

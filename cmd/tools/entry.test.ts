@@ -1,7 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import {
-  chmodSync,
   copyFileSync,
   mkdirSync,
   mkdtempSync,
@@ -11,7 +10,7 @@ import {
   writeFileSync,
 } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { dirname, join } from 'node:path'
+import { join } from 'node:path'
 import t, { type Test } from 'tap'
 
 /** cmd/parley.mjs in a folder of its own, with a parley.ts of types and a built parley.js. */
@@ -40,8 +39,7 @@ if (args[0] === 'wait') {
     process.on(signal, () => { console.log('drained by', signal); clearInterval(wait) })
   }
 }
-const flags = process.execArgv.filter((flag) => flag.startsWith('--max'))
-console.log('source', ...args, process.argv0.includes('own') ? 'in its own node' : 'here', ...flags)
+console.log('source', ...args, process.argv0.includes('own') ? 'in its own node' : 'here')
 `
 
 const OLD_NODE = `data:text/javascript,Object.defineProperty(process, 'versions', { value: { ...process.versions, node: '20.20.2' } })`
@@ -97,7 +95,7 @@ t.test('a clone under an old Node takes its own', async (t) => {
   const folder = place(t, 'clone')
   ownNode(folder)
   t.match(await start(folder, ['a'], { old: true }).result, {
-    out: 'source a in its own node --max-semi-space-size=64',
+    out: 'source a in its own node',
     code: 0,
   })
   t.match(await start(folder, ['fail'], { old: true }).result, { code: 3 })
@@ -119,12 +117,4 @@ t.test('an old Node alone is told what to do', async (t) => {
   const installed = await start(place(t, 'node_modules/parley'), ['a'], { old: true }).result
   t.match(installed, { out: '', err: /needs Node >= 22\.18/, code: 1 })
   t.notMatch(installed.err, /make setup/)
-})
-
-t.test('started as a program it has room for the young', async (t) => {
-  const folder = place(t, 'clone')
-  chmodSync(join(folder, 'cmd/parley.mjs'), 0o755)
-  const env = { ...process.env, PATH: `${dirname(process.execPath)}:${process.env.PATH}` }
-  const child = spawn(join(folder, 'cmd/parley.mjs'), ['a'], { env, timeout: 30_000 })
-  t.match(await outcome(child), { out: 'source a here --max-semi-space-size=64', code: 0 })
 })

@@ -54,7 +54,7 @@ const run = async (command: string, args: string[], own: Record<string, string>,
 /** `parley up` on free ports and a fresh data directory, gone at the end; answers the address of its API. */
 const up = async (t: Test): Promise<{ server: string; folder: string }> => {
   const folder = mkdtempSync(join(tmpdir(), 'parley-readme-'))
-  const args = ['--max-semi-space-size=64', 'cmd/parley.ts', 'up', '--data', join(folder, 'data')]
+  const args = ['cmd/parley.ts', 'up', '--data', join(folder, 'data')]
   args.push('--api-port', '0', '--gateway-port', '0', '--log-level', 'warn')
   const child = spawn(process.execPath, args, { cwd: ROOT, env: env({}) })
   const [out, err] = [textOf(child, 'stdout'), textOf(child, 'stderr')]
