@@ -10,11 +10,11 @@ t.test('bound series come out with help, labels and values', async (t) => {
   t.match(await metrics.text(), /^parley_projection_rows_total\{projection="history"\} 0$/m)
   rows.inc()
   metrics.counter('parley_projection_rows_total', history).inc(41)
-  metrics.gauge('parley_projection_lag_records', history).set(7)
+  metrics.gauge('parley_projection_lag_records', { ...history, stream: '3' }).set(7)
   metrics.histogram('parley_projection_write_seconds', history).observe(0.002)
   const text = await metrics.text()
   t.match(text, /^parley_projection_rows_total\{projection="history"\} 42$/m)
-  t.match(text, /^parley_projection_lag_records\{projection="history"\} 7$/m)
+  t.match(text, /^parley_projection_lag_records\{projection="history",stream="3"\} 7$/m)
   t.match(text, /^parley_projection_write_seconds_bucket\{le="0\.001",projection="history"\} 0$/m)
   t.match(text, /^parley_projection_write_seconds_bucket\{le="0\.0025",projection="history"\} 1$/m)
   t.ok(
@@ -33,7 +33,7 @@ t.test('a label value outside its table is a bug', async (t) => {
     /u1234 is not in the table/,
   )
   t.throws(
-    () => metrics.gauge('parley_projection_lag_records', {} as typeof history),
+    () => metrics.gauge('parley_projection_streams', {} as typeof history),
     /not in the table/,
   )
 })

@@ -23,7 +23,11 @@ export const DELIVERY_WAYS = ['handle', 'subject'] as const
 export const DIRECTIONS = ['in', 'out'] as const
 export const CLOSE_REASONS = Object.keys(CLOSE) as CloseReason[]
 
+/** k of the log streams that there may be (lib/config.ts bounds them). */
+export const STREAM_NUMBERS: readonly string[] = Array.from({ length: 64 }, (_, k) => String(k))
+
 const projection = { projection: PROJECTIONS }
+const projectedStream = { projection: PROJECTIONS, stream: STREAM_NUMBERS }
 
 export const METRICS = {
   parley_projection_records_total: {
@@ -38,8 +42,8 @@ export const METRICS = {
   },
   parley_projection_lag_records: {
     kind: 'gauge',
-    help: 'Log records that a projection has not stored yet, over the streams followed here',
-    labels: projection,
+    help: 'Log records of a stream that is followed here which a projection has not stored yet',
+    labels: projectedStream,
   },
   parley_projection_write_seconds: {
     kind: 'histogram',
@@ -54,12 +58,22 @@ export const METRICS = {
   },
   parley_projection_set_aside_records: {
     kind: 'gauge',
-    help: 'Log records that a projection could not read or store, kept in KV checkpoints; should be 0',
-    labels: projection,
+    help: 'Log records of a stream that is followed here which a projection could not read or store, kept in KV aside; should be 0',
+    labels: projectedStream,
   },
   parley_projection_missing_records_total: {
     kind: 'counter',
     help: 'Log positions that were gone from the stream before a projection had stored them; should be 0',
+    labels: projection,
+  },
+  parley_projection_streams: {
+    kind: 'gauge',
+    help: 'Log streams whose lease this process has',
+    labels: projection,
+  },
+  parley_projection_rebuilt_records_total: {
+    kind: 'counter',
+    help: 'Log records that were read again by rebuilds',
     labels: projection,
   },
   parley_retention_events_total: {

@@ -77,6 +77,27 @@ export const projectionConsumer = (shape: FixedShape, k: number, name: string): 
   },
 })
 
+/**
+ * For reading log stream `k` once: a rebuild or an audit, which know their own position and make a lost one again. Acks
+ * only bound what is under way.
+ */
+export const passConsumer = (shape: FixedShape, k: number, name: string): ConsumerSpec => ({
+  stream: streamOf('LOG', k, shape.streams),
+  config: {
+    durable_name: name,
+    deliver_policy: 'all',
+    replay_policy: 'instant',
+    ack_policy: 'all',
+    ack_wait: 600 * SECOND,
+    max_ack_pending: 10_000,
+    max_deliver: UNLIMITED,
+    max_waiting: 16,
+    inactive_threshold: 120 * SECOND,
+    num_replicas: 1,
+    mem_storage: true,
+  },
+})
+
 /** The stream number of a user's durable queues. */
 export const queueNumber = (shape: FixedShape, user: UserId): number =>
   partitionOf(user, shape.partitions) % shape.streams

@@ -36,6 +36,7 @@ export type StreamSpec = Required<
 
 const KIB = 1024
 const MIB = 1024 ** 2
+const GIB = 1024 ** 3
 const SECOND = 1_000_000_000
 const UNLIMITED = -1
 
@@ -136,7 +137,7 @@ interface Bucket {
  */
 export const BUCKETS = {
   cluster: {
-    description: 'The shape of the cluster, its members and its projections',
+    description: 'The shape of the cluster, its members and its projections, who follows the log',
     maxBytes: 64 * MIB,
     maxValueBytes: 256 * KIB,
   },
@@ -152,7 +153,7 @@ export const BUCKETS = {
     ttlSeconds: 30,
   },
   checkpoints: {
-    description: 'Checkpoints and inbox floors of partitions',
+    description: 'Checkpoints and inbox floors of partitions, floors of projections',
     maxBytes: 512 * MIB,
     maxValueBytes: 512 * KIB,
   },
@@ -161,6 +162,18 @@ export const BUCKETS = {
     maxBytes: 16 * MIB,
     maxValueBytes: KIB,
     ttlSeconds: 60,
+  },
+  projectors: {
+    description: 'Processes that follow the log',
+    maxBytes: 16 * MIB,
+    maxValueBytes: KIB,
+    ttlSeconds: 60,
+  },
+  // Apart from the checkpoints: however many records can't be read, checkpoints are still stored.
+  aside: {
+    description: 'Log records that a projection could not read or store',
+    maxBytes: GIB,
+    maxValueBytes: 512 * KIB,
   },
 } as const satisfies Record<string, Bucket>
 

@@ -51,11 +51,11 @@ const projecting = async (t: Test, house: House, retentionDays: number) => {
   t.teardown(() => history.close())
   const metrics = new Metrics()
   const service = await createProjector(
-    { retentionDays },
+    { retentionDays, data: t.testdir() },
     [house.server.url],
     await house.connect(),
     house.shape,
-    history,
+    { history, exclusive: true },
     createLog({ level: 'error', format: 'text' }),
     metrics,
   )

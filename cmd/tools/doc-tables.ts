@@ -16,6 +16,10 @@ const shown = (value: unknown): string => {
   return text === '' ? 'none' : `\`${text}\``
 }
 
+const MANY = 40
+const valuesShown = (values: readonly string[]): string =>
+  values.length > MANY ? `${values[0]} to ${values.at(-1)}` : values.join(', ')
+
 export const GENERATORS: Readonly<Record<string, () => string>> = {
   errors: () =>
     table(
@@ -55,7 +59,7 @@ export const GENERATORS: Readonly<Record<string, () => string>> = {
         `\`${name}\``,
         kind,
         Object.entries(labels)
-          .map(([label, values]) => `\`${label}\`: ${values.join(', ')}`)
+          .map(([label, values]) => `\`${label}\`: ${valuesShown(values)}`)
           .join('; '),
         help,
       ]),

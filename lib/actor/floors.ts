@@ -1,6 +1,6 @@
 /** How far history has stored each log stream, as KV `checkpoints` tells. */
 import type { Bucket, Nats, Unsubscribe } from '../bus/bus.ts'
-import { fromJson } from '../bus/cluster.ts'
+import { readFloor } from '../bus/projections.ts'
 
 const PREFIX = 'floor.history.'
 const READ_AGAIN_MS = 30_000
@@ -37,7 +37,7 @@ export class HistoryFloors {
     if (!key.startsWith(PREFIX) || value === undefined) return
     const k = Number(key.slice(PREFIX.length))
     const floor = this.#floors[k]
-    if (floor !== undefined) this.#floors[k] = Math.max(floor, fromJson<number>(value))
+    if (floor !== undefined) this.#floors[k] = Math.max(floor, readFloor(value).position)
   }
 
   /** Everything of log stream `k` up to here is in history. */

@@ -9,6 +9,7 @@ import { setTimeout as pause } from 'node:timers/promises'
 import type { Nats, StreamState } from '../bus/bus.ts'
 import { fromJson } from '../bus/cluster.ts'
 import { checkpointKey, inboxFloorKey, Positions } from '../bus/positions.ts'
+import { floorKey, PROJECTIONS_KEY, readFloor, trimFloor } from '../bus/projections.ts'
 import type { Clock } from '../clock.ts'
 import type { Log } from '../log.ts'
 import { logSubject, streamOf } from '../subjects.ts'
@@ -22,9 +23,6 @@ export const FULL = 0.8
 /** Reads at once. */
 const AT_ONCE = 16
 
-/** KV `cluster`: a JSON array of names. KV `checkpoints`: how far each has come. */
-const PROJECTIONS_KEY = 'projections'
-const floorKey = (projection: string, stream: number): string => `floor.${projection}.${stream}`
 /** Counts even before it is registered: what it has not stored is nowhere else. */
 const HISTORY = 'history'
 
@@ -188,11 +186,17 @@ export class Trimmer {
     const { nats, streams } = this.#options
     const stream = streamOf('LOG', k, streams)
     const partitions = this.#partitions(k)
-    const [cluster, kept] = await Promise.all([nats.bucket('cluster'), this.#kept()])
+    const [cluster, checkpointed] = await Promise.all([
+      nats.bucket('cluster'),
+      nats.bucket('checkpoints'),
+    ])
+    const kept = new Positions(checkpointed)
     const entry = await cluster.get(PROJECTIONS_KEY)
     const registered = entry?.value === undefined ? [] : fromJson<string[]>(entry.value)
     const projections = [...new Set([HISTORY, ...registered])]
-    const floors = await inTurn(projections, (name) => kept.read(floorKey(name, k)))
+    const floors = await inTurn(projections, async (name) =>
+      trimFloor(readFloor((await checkpointed.get(floorKey(name, k)))?.value)),
+    )
     const checkpoints = await inTurn(partitions, (p) => kept.read(checkpointKey(p)))
     const lastRecords = await inTurn(
       partitions,

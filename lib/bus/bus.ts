@@ -148,7 +148,14 @@ export interface Bucket {
   watch(onEntry: (entry: Entry) => void, onReady?: () => void): Promise<Unsubscribe>
 }
 
-export type BucketName = 'cluster' | 'owners' | 'gateways' | 'checkpoints' | 'workers'
+export type BucketName =
+  | 'cluster'
+  | 'owners'
+  | 'gateways'
+  | 'checkpoints'
+  | 'workers'
+  | 'projectors'
+  | 'aside'
 
 /** Everything of one connection. */
 export interface Nats extends Bus {

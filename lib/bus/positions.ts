@@ -1,4 +1,4 @@
-/** Positions in KV `checkpoints` (JSON numbers) that only rise: `log.<p>`, `inbox.<p>`, `floor.<projection>.<k>`. */
+/** Positions in KV `checkpoints` (JSON numbers) that only rise: `log.<p>`, `inbox.<p>`. */
 import { ParleyError } from '../errors.ts'
 import type { Bucket } from './bus.ts'
 import { fromJson, toJson } from './cluster.ts'

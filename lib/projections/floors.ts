@@ -1,52 +1,25 @@
-/**
- * What a projection tells the rest of the cluster: that it exists (KV `cluster`, key `projections`) and how far it has
- * come (KV `checkpoints`, key `floor.<projection>.<k>`). The log is trimmed below the floors of all that exist, and a
- * missing floor counts as 0 (contracts L0): so it is registered before it reads anything, and only an admin takes it
- * off the list.
- */
+/** A projection exists for the rest of the cluster before it reads anything: the log is kept for it (contracts L0). */
 import type { Bucket } from '../bus/bus.ts'
 import { fromJson, toJson } from '../bus/cluster.ts'
+import { PROJECTIONS_KEY } from '../bus/projections.ts'
 import { ParleyError } from '../errors.ts'
 import type { ProjectionName } from '../metrics.ts'
 
-/** Holds a JSON array of names. */
-export const PROJECTIONS_KEY = 'projections'
-/** Holds a position as a JSON number. */
-export const floorKey = (projection: ProjectionName, stream: number): string =>
-  `floor.${projection}.${stream}`
-
 const TRIES = 16
 
-/** Reads a key, and replaces it by what `change` makes of it, until nobody came between; undefined leaves it. */
-const change = async <T>(
-  bucket: Bucket,
-  key: string,
-  change: (value: T | undefined) => T | undefined,
-): Promise<void> => {
+/** Only an admin takes it off the list. @throws ParleyError unavailable */
+export const registerProjection = async (cluster: Bucket, name: ProjectionName): Promise<void> => {
   for (let tries = 0; tries < TRIES; tries++) {
-    const entry = await bucket.get(key)
-    const value = change(entry?.value === undefined ? undefined : fromJson<T>(entry.value))
-    if (value === undefined) return
-    if ((await bucket.cas(key, toJson(value), entry?.revision ?? 0)) !== undefined) return
+    const entry = await cluster.get(PROJECTIONS_KEY)
+    const names = entry?.value === undefined ? [] : fromJson<string[]>(entry.value)
+    if (names.includes(name)) return
+    const more = toJson([...names, name].sort())
+    if ((await cluster.cas(PROJECTIONS_KEY, more, entry?.revision ?? 0)) !== undefined) return
   }
-  throw new ParleyError('unavailable', { detail: `KV key ${key} is changed by too many at once` })
+  throw new ParleyError('unavailable', {
+    detail: `KV key ${PROJECTIONS_KEY} is changed by too many at once`,
+  })
 }
-
-export const registerProjection = (cluster: Bucket, name: ProjectionName): Promise<void> =>
-  change<string[]>(cluster, PROJECTIONS_KEY, (names = []) =>
-    names.includes(name) ? undefined : [...names, name].sort(),
-  )
-
-/** Raises the published floor; a lower one than the published one changes nothing. */
-export const publishFloor = (
-  checkpoints: Bucket,
-  name: ProjectionName,
-  stream: number,
-  position: number,
-): Promise<void> =>
-  change<number>(checkpoints, floorKey(name, stream), (published = 0) =>
-    position > published ? position : undefined,
-  )
 
 /**
  * Keeps floors back until they are `settleMs` old: for stores that sync what they acknowledged only some time later

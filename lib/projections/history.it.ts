@@ -6,6 +6,7 @@ import t from 'tap'
 import { type Nats, parseAppendReply } from '../bus/bus.ts'
 import { fromJson, toJson } from '../bus/cluster.ts'
 import { connectNats } from '../bus/nats.ts'
+import { readFloor } from '../bus/projections.ts'
 import { parseRoomId, parseUserId, type RoomId } from '../ids.ts'
 import { writeEvent } from '../protocol/hot.ts'
 import { encodeBatch, type LogRecord } from '../protocol/records.ts'
@@ -72,7 +73,9 @@ t.test('the history is complete and exact, whatever is killed meanwhile', async 
   t.teardown(() => nats.close())
   await makeStream(nats, 'LOG_0', ['log.*'], false)
   await makeStream(nats, 'KV_cluster', ['$KV.cluster.>'], true)
-  await makeStream(nats, 'KV_checkpoints', ['$KV.checkpoints.>'], true)
+  for (const name of ['checkpoints', 'projectors', 'aside']) {
+    await makeStream(nats, `KV_${name}`, [`$KV.${name}.>`], true)
+  }
   const checkpoints = await nats.bucket('checkpoints')
   const cluster = await nats.bucket('cluster')
 
@@ -95,7 +98,7 @@ t.test('the history is complete and exact, whatever is killed meanwhile', async 
   }
   const floor = async () => {
     const entry = await checkpoints.get('floor.history.0')
-    return entry?.value === undefined ? 0 : fromJson<number>(entry.value)
+    return readFloor(entry?.value).position
   }
 
   const projector = async () => {

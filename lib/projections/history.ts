@@ -1,3 +1,4 @@
+import type { RoomId } from '../ids.ts'
 import { eachEvent } from '../protocol/records.ts'
 import type { HistoryRow, HistoryStore } from '../store/history/history.ts'
 import type { Projection } from './projection.ts'
@@ -12,4 +13,11 @@ export const historyProjection = (store: HistoryStore): Projection<HistoryRow> =
     return rows
   },
   write: (rows, stream, position) => store.append(rows, stream, position),
+  kept: async (rows) => {
+    const floors = new Map<RoomId, number>()
+    for (const { room } of rows) {
+      if (!floors.has(room)) floors.set(room, await store.kept(room))
+    }
+    return rows.filter(({ room, seq }) => seq >= floors.get(room)!)
+  },
 })

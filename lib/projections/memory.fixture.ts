@@ -11,6 +11,7 @@ export const away = (detail: string) => new ParleyError('unavailable', { detail 
 
 export class MemoryBucket implements Bucket {
   readonly entries = new Map<string, Entry>()
+  readonly #watchers = new Set<(entry: Entry) => void>()
   /** Set, every call fails. */
   down = false
   refused = 0
@@ -29,7 +30,7 @@ export class MemoryBucket implements Bucket {
   }
   async put(key: string, value: Uint8Array) {
     this.#check()
-    this.entries.set(key, { key, value, revision: ++this.#revision })
+    this.#set({ key, value, revision: ++this.#revision })
     return this.#revision
   }
   async cas(key: string, value: Uint8Array, expected: number) {
@@ -40,14 +41,27 @@ export class MemoryBucket implements Bucket {
   }
   async remove(key: string) {
     this.#check()
+    if (this.entries.has(key)) this.#set({ key, value: undefined, revision: ++this.#revision })
     this.entries.delete(key)
+  }
+  #set(entry: Entry) {
+    this.entries.set(entry.key, entry)
+    for (const watcher of this.#watchers) watcher(entry)
   }
   async keys() {
     this.#check()
     return [...this.entries.keys()]
   }
-  async watch(): Promise<never> {
-    throw new Error('not used here')
+  async watch(onEntry: (entry: Entry) => void, onReady?: () => void) {
+    this.#check()
+    for (const entry of this.entries.values()) onEntry(entry)
+    onReady?.()
+    this.#watchers.add(onEntry)
+    return () => this.#watchers.delete(onEntry)
+  }
+  /** Those who watch hear nothing any more, as after a connection is gone for good. */
+  deafen() {
+    this.#watchers.clear()
   }
   json(key: string): unknown {
     const value = this.entries.get(key)?.value
@@ -57,16 +71,33 @@ export class MemoryBucket implements Bucket {
 
 /** A stream in memory; records are texts of comma-separated rows. */
 export class MemorySource implements RecordSource {
-  readonly records: StreamRecord[] = []
+  readonly records: StreamRecord[]
   readonly opened: number[] = []
   readonly acked: number[] = []
   first = 1
+  /** `next` waits for it. */
+  gate: Promise<void> | undefined
   portion = 3
   closed = false
   /** Thrown by the next `next`. */
   failure: Error | undefined
   #at = 0
   #wake: () => void = () => undefined
+
+  constructor(records: StreamRecord[] = []) {
+    this.records = records
+  }
+  /** Of the same stream, for another reader. */
+  another(): MemorySource {
+    const other = new MemorySource(this.records)
+    Object.defineProperty(other, 'first', { get: () => this.first })
+    return other
+  }
+  /** What is below is gone. */
+  trim(first: number): void {
+    this.records.splice(0, first - this.first)
+    this.first = first
+  }
 
   append(...rows: string[]): void {
     for (const row of rows) {
@@ -81,6 +112,7 @@ export class MemorySource implements RecordSource {
     return { first: this.first, last: this.first + this.records.length - 1 }
   }
   async next(waitMs: number, signal: AbortSignal) {
+    await this.gate
     if (this.failure !== undefined) {
       const failure = this.failure
       this.failure = undefined
@@ -117,6 +149,8 @@ export class MemoryProjection implements Projection<string> {
   readonly floors = new Map<number, number>()
   readonly writes: { rows: readonly string[]; stream: number; position: number }[] = []
   readable = false
+  /** Rows that the store keeps no longer. */
+  readonly dropped = new Set<string>()
   /** Thrown by writes while set. */
   failure: Error | undefined
   /** Writes wait for it. */
@@ -139,5 +173,8 @@ export class MemoryProjection implements Projection<string> {
     this.writes.push({ rows, stream, position })
     for (const row of rows) if (!this.rows.includes(row)) this.rows.push(row)
     this.floors.set(stream, Math.max(position, this.floors.get(stream) ?? 0))
+  }
+  async kept(rows: readonly string[]) {
+    return rows.filter((row) => !this.dropped.has(row))
   }
 }

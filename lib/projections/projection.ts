@@ -12,9 +12,11 @@ export interface Projection<Row> {
   /** Pure. What it throws says that this record cannot be read by this version; it is then set aside. */
   read(record: StreamRecord): Row[]
   /**
-   * Stores rows and the new floor in one step; a lower floor than the stored one is kept out. `bad_request` and
-   * `too_large` are the records' fault: they are then stored one by one, and set aside if refused again. Whatever
-   * else fails is tried again until it works.
+   * Stores rows and the new floor in one step; a lower floor than the stored one is kept out, so 0 stores rows alone.
+   * `bad_request` and `too_large` are the records' fault: they are then stored one by one, and set aside if refused
+   * again. Whatever else fails is tried again until it works.
    */
   write(rows: readonly Row[], stream: number, position: number): Promise<void>
+  /** Those that the store keeps: a rebuild does not derive again what retention has dropped. */
+  kept(rows: readonly Row[]): Promise<readonly Row[]>
 }

@@ -2,6 +2,7 @@
 import { connectNats } from '../bus/nats.ts'
 import { connectRecords } from '../bus/record-connection.ts'
 import { systemClock } from '../clock.ts'
+import { newIncarnation } from '../ids.ts'
 import { createLog } from '../log.ts'
 import { Metrics } from '../metrics.ts'
 import { levelHistory } from '../store/level/level-history.ts'
@@ -32,8 +33,15 @@ const runner = projectionRunner({
       clock: systemClock,
     }),
   ],
-  cluster: await nats.bucket('cluster'),
-  checkpoints: await nats.bucket('checkpoints'),
+  rebuildSources: [],
+  buckets: {
+    cluster: await nats.bucket('cluster'),
+    checkpoints: await nats.bucket('checkpoints'),
+    projectors: await nats.bucket('projectors'),
+    aside: await nats.bucket('aside'),
+  },
+  member: { id: newIncarnation(), host: 'test', pid: process.pid },
+  exclusive: true,
   log: createLog({ level: 'error', format: 'text' }),
   metrics: new Metrics(),
   clock: systemClock,

@@ -1,52 +1,9 @@
-import t, { type Test } from 'tap'
+import t from 'tap'
 import { toJson } from '../bus/cluster.ts'
-import { systemClock } from '../clock.ts'
 import { createLog } from '../log.ts'
-import { Metrics } from '../metrics.ts'
 import { eventually } from '../testing/eventually.ts'
-import { away, MemoryBucket, MemoryProjection, MemorySource } from './memory.fixture.ts'
-import { projectionRunner } from './runner.ts'
-
-type Stage = {
-  projection: MemoryProjection
-  sources: MemorySource[]
-  cluster: MemoryBucket
-  checkpoints: MemoryBucket
-}
-
-const stage = (streams = 1): Stage => ({
-  projection: new MemoryProjection(),
-  sources: Array.from({ length: streams }, () => new MemorySource()),
-  cluster: new MemoryBucket(),
-  checkpoints: new MemoryBucket(),
-})
-
-const run = async (t: Test, on: Stage, settleMs = 0) => {
-  const lines: Record<string, unknown>[] = []
-  const log = createLog({
-    level: 'debug',
-    format: 'json',
-    destination: { write: (line) => lines.push(JSON.parse(line)) },
-  })
-  const metrics = new Metrics()
-  const runner = projectionRunner({ ...on, log, metrics, clock: systemClock, settleMs })
-  await runner.start(new AbortController().signal)
-  let drained = false
-  const drain = async (ms = 5000) => {
-    drained = true
-    await runner.drain(systemClock.monotonic() + ms)
-  }
-  t.teardown(async () => {
-    if (!drained) await drain()
-  })
-  const told = (event: string) => lines.filter((line) => line.event === event)
-  const value = async (metric: string) =>
-    Number(new RegExp(`^${metric}\\{.*\\} (.*)$`, 'm').exec(await metrics.text())?.[1])
-  return { drain, told, value }
-}
-
-const reached = (on: Stage, position: number, stream = 0) =>
-  eventually(`floor ${position}`, () => on.projection.floors.get(stream) === position)
+import { away } from './memory.fixture.ts'
+import { floorIn, reached, run, runnerOf, stage } from './memory-stage.fixture.ts'
 
 t.test('every record of every stream is stored, in order, with the floor', async (t) => {
   const on = stage(2)
@@ -93,12 +50,10 @@ t.test('it is registered before it reads, beside others', async (t) => {
 t.test('a start that is given up rejects', async (t) => {
   const on = stage()
   on.cluster.down = true
-  const runner = projectionRunner({
-    ...on,
-    log: createLog({ level: 'error', format: 'json', destination: { write: () => undefined } }),
-    metrics: new Metrics(),
-    clock: systemClock,
-  })
+  const runner = runnerOf(
+    on,
+    createLog({ level: 'error', format: 'json', destination: { write: () => undefined } }),
+  )
   const stop = new AbortController()
   const starting = runner.start(stop.signal)
   stop.abort()
@@ -143,26 +98,23 @@ t.test('a store that is away is waited for; nothing is passed over or set aside'
   await reached(on, 2)
   t.same(on.sources[0]!.opened, [1], 'the stream was not bothered')
   t.same(on.projection.rows, ['a', 'b'])
-  t.same(
-    [...on.checkpoints.entries.keys()].filter((key) => key.startsWith('aside')),
-    [],
-  )
+  t.equal(on.aside.entries.size, 0)
 })
 
 t.test('the floor is published, only rises, and yields to a higher one', async (t) => {
   const on = stage()
   on.sources[0]!.append('a', 'b')
   const { drain } = await run(t, on)
-  await eventually('it is published', () => on.checkpoints.json('floor.history.0') === 2)
+  await eventually('it is published', () => floorIn(on).position === 2)
   // Another process comes between the read and the write, further on.
   on.checkpoints.beforeCas = () => {
     on.checkpoints.beforeCas = () => undefined
-    void on.checkpoints.put('floor.history.0', toJson(100))
+    void on.checkpoints.put('floor.history.0', toJson({ epoch: 1, position: 100 }))
   }
   on.sources[0]!.append('c')
   await reached(on, 3)
   await drain()
-  t.equal(on.checkpoints.json('floor.history.0'), 100)
+  t.equal(floorIn(on).position, 100)
 })
 
 t.test('draining publishes what the second had not', async (t) => {
@@ -173,7 +125,7 @@ t.test('draining publishes what the second had not', async (t) => {
   on.sources[0]!.append('b')
   await reached(on, 2)
   await drain()
-  t.equal(on.checkpoints.json('floor.history.0'), 2)
+  t.equal(floorIn(on).position, 2)
 })
 
 t.test('a floor is kept back until the store has synced it', async (t) => {
@@ -182,7 +134,7 @@ t.test('a floor is kept back until the store has synced it', async (t) => {
   const { drain } = await run(t, on, 3_600_000)
   await reached(on, 1)
   await drain()
-  t.equal(on.checkpoints.json('floor.history.0'), undefined)
+  t.equal(floorIn(on).position, 0)
 })
 
 t.test('a record that cannot be read is set aside, and the rest goes on', async (t) => {
@@ -191,7 +143,7 @@ t.test('a record that cannot be read is set aside, and the rest goes on', async 
   const { told, value, drain } = await run(t, on)
   await reached(on, 5)
   t.same(on.projection.rows, ['a', 'b', 'c', 'd'])
-  const kept = on.checkpoints.json('aside.history.0.2') as { data: string }
+  const kept = on.aside.json('history.0.2') as { data: string }
   t.match(kept, { reason: 'what is this', subject: 'log.0' })
   t.equal(Buffer.from(kept.data, 'base64').toString(), 'bad one', 'with its bytes')
   t.equal(await value('parley_projection_set_aside_records'), 1)
@@ -209,7 +161,7 @@ t.test('a record that cannot be read is set aside, and the rest goes on', async 
   on.projection.readable = true
   const cured = await run(t, on)
   await eventually('it is taken up', () => on.projection.rows.includes('bad one'))
-  await eventually('and away', () => on.checkpoints.json('aside.history.0.2') === undefined)
+  await eventually('and away', () => on.aside.json('history.0.2') === undefined)
   t.equal(await on.projection.floor(0), 5, 'the floor stays where it was')
   await eventually('shown', async () => {
     return (await cured.value('parley_projection_set_aside_records')) === 0
@@ -222,13 +174,13 @@ t.test('what the store refuses for good is set aside alone', async (t) => {
   const { told } = await run(t, on)
   await reached(on, 3)
   t.same(on.projection.rows, ['a', 'c'])
-  t.ok(on.checkpoints.json('aside.history.0.2'))
+  t.ok(on.aside.json('history.0.2'))
   t.match(told('projection.set_aside'), [{ position: 2 }])
 })
 
 t.test('the floor does not pass a record that could not be set aside', async (t) => {
   const on = stage()
-  on.checkpoints.down = true
+  on.aside.down = true
   on.sources[0]!.append('a', 'bad', 'c')
   const { value } = await run(t, on)
   await eventually(
@@ -236,10 +188,10 @@ t.test('the floor does not pass a record that could not be set aside', async (t)
     async () => (await value('parley_projection_retries_total')) >= 2,
   )
   t.equal(await on.projection.floor(0), 0)
-  on.checkpoints.down = false
+  on.aside.down = false
   await reached(on, 3)
   t.same(on.projection.rows, ['a', 'c'])
-  t.ok(on.checkpoints.json('aside.history.0.2'))
+  t.ok(on.aside.json('history.0.2'))
 })
 
 t.test('records that were gone before they were stored are reported', async (t) => {

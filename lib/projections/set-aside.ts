@@ -1,8 +1,8 @@
 /**
- * Records that a projection could not read or store. They are copied to KV `checkpoints` before its floor passes them,
- * so that the log may be trimmed; whoever starts the projection again (a version that can read them) takes them up.
+ * Records that a projection could not read or store. They are copied to KV `aside` before its floor passes them, so that
+ * the log may be trimmed; whoever follows the stream again (a version that can read them) takes them up.
  *
- * One key for each: `aside.<projection>.<k>.<position>`, JSON.
+ * One key for each: `<projection>.<k>.<position>`, JSON.
  */
 import type { Bucket } from '../bus/bus.ts'
 import { fromJson, toJson } from '../bus/cluster.ts'
@@ -13,15 +13,24 @@ const REASON_MAX = 1000
 
 type Kept = { readonly reason: string; readonly subject: string; readonly data: string }
 
+export type AsideRecord = StreamRecord & { readonly reason: string }
+
 export type SetAside = {
   /** Keeps a record; the same record again changes nothing but the reason. */
   put(record: StreamRecord, reason: string): Promise<void>
-  list(): Promise<StreamRecord[]>
+  /** Their positions, ascending. */
+  positions(): Promise<number[]>
+  list(): Promise<AsideRecord[]>
   remove(position: number): Promise<void>
 }
 
-export const setAside = (checkpoints: Bucket, name: ProjectionName, stream: number): SetAside => {
-  const prefix = `aside.${name}.${stream}.`
+export const setAside = (aside: Bucket, name: ProjectionName, stream: number): SetAside => {
+  const prefix = `${name}.${stream}.`
+  const positions = async (): Promise<number[]> =>
+    (await aside.keys())
+      .filter((key) => key.startsWith(prefix))
+      .map((key) => Number(key.slice(prefix.length)))
+      .sort((a, b) => a - b)
   return {
     put: async ({ position, subject, data }, reason) => {
       const kept: Kept = {
@@ -29,20 +38,22 @@ export const setAside = (checkpoints: Bucket, name: ProjectionName, stream: numb
         subject,
         data: Buffer.from(data).toString('base64'),
       }
-      await checkpoints.put(`${prefix}${position}`, toJson(kept))
+      await aside.put(`${prefix}${position}`, toJson(kept))
     },
+    positions,
     list: async () => {
-      const records: StreamRecord[] = []
-      for (const key of await checkpoints.keys()) {
-        if (!key.startsWith(prefix)) continue
-        const value = (await checkpoints.get(key))?.value
+      const records: AsideRecord[] = []
+      for (const position of await positions()) {
+        const value = (await aside.get(`${prefix}${position}`))?.value
         if (value === undefined) continue
-        const { subject, data } = fromJson<Kept>(value)
-        const position = Number(key.slice(prefix.length))
-        records.push({ position, subject, data: new Uint8Array(Buffer.from(data, 'base64')) })
+        const { subject, data, reason } = fromJson<Kept>(value)
+        records.push({
+          ...{ position, subject, reason },
+          data: new Uint8Array(Buffer.from(data, 'base64')),
+        })
       }
-      return records.sort((a, b) => a.position - b.position)
+      return records
     },
-    remove: (position) => checkpoints.remove(`${prefix}${position}`),
+    remove: (position) => aside.remove(`${prefix}${position}`),
   }
 }
