@@ -49,7 +49,7 @@ export const openNode = async (config: Config, log: Log, withGateway: boolean): 
     const metrics = new Metrics({ process: true })
     const host = createHost(config, nats, shape, stores, log)
     const { urls } = servers
-    const projector = await createProjector(config, urls, nats, shape, stores.history, log, metrics)
+    const projector = await createProjector(config, urls, nats, shape, stores, log, metrics)
     const ready = () => host.serving.length === shape.partitions
     const api = createApi({ config, nats, shape, directory, tokens, metrics, log, ready })
     // A connection of its own: client traffic must not stand behind the host's in one socket.
