@@ -17,13 +17,16 @@ export type Tls =
 /** The request for TLS: its length and a number that is no version of the protocol. */
 const SSL_REQUEST = Buffer.from([0, 0, 0, 8, 4, 210, 22, 47])
 const YES = 0x53
+const ignore = () => {}
 
 /** @throws what the network or TLS says, ParleyError unavailable when the server has no TLS, the signal's reason */
 export const dial = async (address: Address, tls: Tls, signal: AbortSignal): Promise<Socket> => {
   signal.throwIfAborted()
   const { host, port, path } = address
   const socket = path === undefined ? tcp({ host, port, noDelay: true }) : tcp({ path })
-  const give = () => socket.destroy(signal.reason as Error)
+  const give = () => socket.destroy()
+  // Whoever waits for an event is told of an error; between two events nobody would be.
+  socket.on('error', ignore)
   signal.addEventListener('abort', give, { once: true })
   try {
     await once(socket, 'connect', { signal })
@@ -43,6 +46,7 @@ export const dial = async (address: Address, tls: Tls, signal: AbortSignal): Pro
       rejectUnauthorized: tls.mode === 'verify',
       ...(tls.mode === 'verify' && tls.ca !== undefined ? { ca: tls.ca } : {}),
     })
+    inner.on('error', ignore)
     await once(inner, 'secureConnect', { signal })
     return inner
   } catch (error) {
