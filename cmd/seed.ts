@@ -2,6 +2,7 @@
 import type { Command } from 'commander'
 import { API_DEFAULTS } from '../lib/api/config.ts'
 import { systemClock } from '../lib/clock.ts'
+import { createLog } from '../lib/log.ts'
 import { configOf, withSettings } from './options.ts'
 
 export const registerSeed = (program: Command): void => {
@@ -22,9 +23,13 @@ export const registerSeed = (program: Command): void => {
       )
     }
     const { seed } = await import('../lib/api/seed.ts')
-    const { openDirectory } = await import('./roles/stores.ts')
+    const { openDirectory } = await import('./roles/directory.ts')
     const { openNodeTokens } = await import('./roles/tokens.ts')
-    const directory = await openDirectory(config, () => process.exit(1))
+    const log = createLog({ level: config.logLevel, format: config.logFormat })
+    const directory = await openDirectory(config, log, {
+      onFailure: () => process.exit(1),
+      signal: new AbortController().signal,
+    })
     try {
       const tokens = await openNodeTokens(config)
       const parts = {

@@ -100,6 +100,32 @@ export const SETTINGS = {
   ),
   inboxBytes: setting(integer(2 ** 20, BYTES), 4 * 2 ** 30, 'Largest size of the inboxes'),
 
+  postgresUrl: setting(
+    text,
+    '',
+    'Where accounts are: postgresql://user:password@host:5432/database; empty: in the data directory',
+  ),
+  postgresPasswordFile: setting(
+    text,
+    '',
+    'File that holds the password of PostgreSQL, for a URL without one',
+  ),
+  postgresTls: setting(
+    oneOf('auto', 'off', 'require', 'verify'),
+    'auto',
+    'TLS to PostgreSQL; `require` does not look at the certificate; `auto`: `verify`, but `off` to this machine',
+  ),
+  postgresTlsCa: setting(
+    text,
+    '',
+    'PEM file of the authority of that server; empty: those of Node',
+  ),
+  postgresPool: setting(
+    integer(1, 1000),
+    10,
+    'Most connections of this process to PostgreSQL; for moments one more',
+  ),
+
   textBytes: setting(integer(1, 60_000), 8192, 'Largest text of a message'),
   groupMembers: setting(integer(2, 256), 256, 'Most members of a group'),
   devices: setting(integer(1, 100), 10, 'Most devices of a user'),

@@ -7,12 +7,13 @@ import type { Log } from '../../lib/log.ts'
 import { Metrics } from '../../lib/metrics.ts'
 import { type Service, serviceGroup } from '../../lib/service.ts'
 import { createApi } from './api.ts'
+import { openDirectory } from './directory.ts'
 import { createNodeGateway } from './gateway.ts'
 import { createHost } from './host.ts'
 import { provisionStreams, startServers } from './nats.ts'
 import { createProjector } from './projector.ts'
 import { gatewaySampler, hostSampler } from './samplers.ts'
-import { openActorStores, openDirectory } from './stores.ts'
+import { openActorStores } from './stores.ts'
 import { openNodeTokens } from './tokens.ts'
 
 export type Node = {
@@ -30,14 +31,20 @@ export type Node = {
  */
 export const openNode = async (config: Config, log: Log, withGateway: boolean): Promise<Node> => {
   const closers: (() => Promise<void>)[] = []
+  const opening = new AbortController()
   try {
     const stores = await openActorStores(config)
     closers.unshift(() => stores.close())
-    const directory = openDirectory(config, (err) => {
+    const onFailure = (err: Error) => {
       log.error({ err }, 'directory.failed')
       process.kill(process.pid, 'SIGTERM')
+    }
+    const directory = openDirectory(config, log, { onFailure, signal: opening.signal })
+    closers.unshift(async () => {
+      opening.abort(new Error('told to stop'))
+      const store = await directory.catch(() => undefined)
+      await store?.close()
     })
-    closers.unshift(() => directory.then((store) => store.close()))
     // Whoever awaits it later sees its failure; until then it is not unheard.
     directory.catch(() => undefined)
     const servers = await startServers(config, log)
@@ -61,7 +68,10 @@ export const openNode = async (config: Config, log: Log, withGateway: boolean): 
       edge === undefined ? undefined : createNodeGateway(config, edge, shape, tokens, log)
     const rest: Service = {
       name: 'stores',
-      start: async () => {},
+      start: async (signal) => {
+        // A directory that is waited for must not hold up the end.
+        signal.addEventListener('abort', () => opening.abort(signal.reason), { once: true })
+      },
       drain: async () => {
         for (const close of closers) await close()
       },

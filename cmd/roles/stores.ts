@@ -1,14 +1,12 @@
-/** The embedded stores of one machine: history and actor states on LevelDB, the directory on PGlite. */
+/** Where history and the states of actors are. */
 import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
 import { systemClock } from '../../lib/clock.ts'
 import type { Config } from '../../lib/config.ts'
-import { DIRECTORY_LIMITS, type DirectoryStore } from '../../lib/store/directory/directory.ts'
 import type { HistoryStore } from '../../lib/store/history/history.ts'
 import { levelHistory } from '../../lib/store/level/level-history.ts'
 import { levelState } from '../../lib/store/level/level-state.ts'
 import { type LevelDatabase, openLevel } from '../../lib/store/level/open.ts'
-import { openPgliteDirectory } from '../../lib/store/postgres/pglite/pglite-directory.ts'
 import type { StateStore } from '../../lib/store/state/state.ts'
 
 export type ActorStores = {
@@ -47,14 +45,3 @@ export const openActorStores = async (config: Config): Promise<ActorStores> => {
     },
   }
 }
-
-/** `onFailure`: its thread died; accounts are out of reach until the process starts again. */
-export const openDirectory = (
-  config: Config,
-  onFailure: (error: Error) => void,
-): Promise<DirectoryStore> =>
-  openPgliteDirectory({
-    directory: join(config.data, 'directory'),
-    limits: { ...DIRECTORY_LIMITS, maxDevices: config.devices },
-    onFailure,
-  })
