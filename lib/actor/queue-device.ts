@@ -19,6 +19,9 @@ import { Writer } from '../protocol/writer.ts'
 import type { UserRow } from '../store/state/state.ts'
 import { type DeviceRow, encodeRow, rowKey, TAKEOVER } from './queue-row.ts'
 
+/** What a device's consumer still has to bring. */
+export type QueueBacklog = Pick<ConsumerState, 'pending' | 'unacked' | 'floor'>
+
 export type QueueLimits = {
   /** Entries that a queue may hold, their bytes, and the age of the oldest, ms. */
   readonly entries: number
@@ -34,7 +37,7 @@ export type QueuePort = {
   append(user: UserId, device: DeviceId, bytes: Uint8Array): Promise<AppendReply | undefined>
   /** Makes the device's consumer. @throws ParleyError limit */
   addConsumer(user: UserId, device: DeviceId): Promise<void>
-  consumer(user: UserId, device: DeviceId): Promise<ConsumerState | undefined>
+  consumer(user: UserId, device: DeviceId): Promise<QueueBacklog | undefined>
   deleteConsumer(user: UserId, device: DeviceId): Promise<void>
   /** Removes what the device's subject holds below a sequence, or all. */
   purge(user: UserId, device: DeviceId, below: number | undefined): Promise<void>

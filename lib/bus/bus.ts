@@ -110,6 +110,10 @@ export type ConsumerState = {
   readonly unacked: number
   /** Everything of it up to this sequence of the stream is acknowledged. */
   readonly floor: number
+  /** Requests for messages that are open: somebody pulls it. */
+  readonly waiting: number
+  /** When it was made: one that was deleted and made anew is another. */
+  readonly created: string
 }
 
 export type PulledMessage = StoredMessage & {
@@ -119,7 +123,7 @@ export type PulledMessage = StoredMessage & {
 
 export type PullSink = {
   onMessage(message: PulledMessage): void
-  /** Nothing more comes: the consumer is gone, or the connection was interrupted. */
+  /** Nothing more comes: the consumer is gone or shared with another taker, or the connection was interrupted. */
   onEnd(why: string): void
 }
 

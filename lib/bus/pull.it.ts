@@ -87,6 +87,43 @@ t.test('I5 a consumer that is made anew begins with what was not acknowledged', 
   t.strictSame(second.texts(), ['b', 'c'])
 })
 
+t.test('I5 who shares a consumer is told, and takes nothing out of order', async (t) => {
+  const { nats, send, pull, config } = await open(t)
+  const first = pull()
+  for (const text of ['a', 'b', 'c', 'd']) send(text)
+  first.its.want(1)
+  await eventually('one', () => first.messages.length === 1)
+  const { created } = (await nats.streams.consumer(STREAM, V1))!
+  // Nothing that it asked for is open now, so it is not told that its consumer goes.
+  await nats.streams.deleteConsumer(STREAM, V1)
+  await nats.streams.addConsumer(STREAM, config)
+  const second = pull()
+  second.its.want(2)
+  await eventually('two', () => second.messages.length === 2)
+  t.strictSame(second.texts(), ['a', 'b'])
+  first.its.want(1)
+  await eventually('the first is told', () => first.ends.length === 1)
+  t.match(first.ends, ['somebody else takes messages of the consumer'])
+  t.strictSame(first.texts(), ['a'], 'what it took by mistake it does not hand out')
+  second.its.want(1)
+  await eventually('so is the second', () => second.ends.length === 1)
+  t.strictSame(second.texts(), ['a', 'b'])
+  const now = await nats.streams.consumer(STREAM, V1)
+  t.not(now?.created, created)
+  t.equal(now?.unacked, 4)
+})
+
+t.test('I5 an open request counts as waiting', async (t) => {
+  const { nats, pull } = await open(t)
+  const { its } = pull()
+  const waiting = async () => (await nats.streams.consumer(STREAM, V1))?.waiting
+  t.equal(await waiting(), 0)
+  its.want(1)
+  await eventually('it waits', async () => (await waiting()) === 1)
+  its.stop()
+  await eventually('it does no more', async () => (await waiting()) === 0)
+})
+
 t.test('I5 an interruption ends it', async (t) => {
   const { server, pull, nats, connect } = await open(t)
   const other = await connect()

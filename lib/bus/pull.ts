@@ -3,7 +3,8 @@
  * consumer, each to be acknowledged by itself.
  *
  * I1. Never more messages come than were wanted.
- * I2. After `onEnd` nothing comes. What was handed out and not acknowledged comes again from the consumer, at the
+ * I2. A taker that shares its consumer with another is told: the consumer numbers its deliveries, and some are missing.
+ * I3. After `onEnd` nothing comes. What was handed out and not acknowledged comes again from the consumer, at the
  *     latest after its ack_wait.
  */
 import { type Msg, type NatsConnection, nuid, type Subscription } from '@nats-io/nats-core'
@@ -23,10 +24,14 @@ const text = new TextEncoder()
 const ACK = text.encode('+ACK')
 
 /** `$JS.ACK.[<domain>.<account>.]<stream>.<consumer>.<tries>.<stream seq>.<consumer seq>.<time>.<pending>[.<random>]` */
-const placeOf = (reply: string): { seq: number; time: number } => {
+const placeOf = (reply: string): { seq: number; delivery: number; time: number } => {
   const tokens = reply.split('.')
   const at = tokens.length === 9 ? 5 : 7
-  return { seq: Number(tokens[at]), time: Math.floor(Number(tokens[at + 2]) / MS) }
+  return {
+    seq: Number(tokens[at]),
+    delivery: Number(tokens[at + 1]),
+    time: Math.floor(Number(tokens[at + 2]) / MS),
+  }
 }
 
 export const openPull = (
@@ -48,6 +53,8 @@ class JetStreamPull implements Pull {
   /** What the open request may still bring; 0 when none is open. */
   #asked = 0
   #heardAt = 0
+  /** Number of the newest delivery. */
+  #delivery = 0
   #ended = false
 
   constructor(
@@ -105,10 +112,17 @@ class JetStreamPull implements Pull {
     this.#asked = Math.max(0, this.#asked - 1)
     this.#wanted = Math.max(0, this.#wanted - 1)
     const token = reply ?? ''
+    const { seq, time, delivery } = placeOf(token)
+    if (this.#delivery > 0 && delivery !== this.#delivery + 1) {
+      this.#end('somebody else takes messages of the consumer')
+      return
+    }
+    this.#delivery = delivery
     const pulled: PulledMessage = {
       subject,
       data,
-      ...placeOf(token),
+      seq,
+      time,
       ack: () => this.#publish(token, ACK),
     }
     this.#sink.onMessage(pulled)

@@ -137,6 +137,8 @@ export const natsStreams = (
           pending: info.num_pending,
           unacked: info.num_ack_pending,
           floor: info.ack_floor.stream_seq,
+          waiting: info.num_waiting,
+          created: info.created,
         }
       )
     },

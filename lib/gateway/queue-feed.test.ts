@@ -17,14 +17,17 @@ import type { Session } from './session.ts'
 
 type Fetch = { readonly ticket: number; readonly room: RoomId; readonly frame: AnyFrame }
 
+const NOTHING = { pending: 0, unacked: 0, floor: 0, waiting: 0 }
+
 class FakeConsumer {
-  state: ConsumerState | undefined = { pending: 0, unacked: 0, floor: 0 }
+  state: ConsumerState | undefined = { ...NOTHING, created: 'first' }
   readonly calls: string[] = []
   wanted = 0
   stopped = 0
   sink: PullSink | undefined
   readonly acked: number[] = []
   failing = 0
+  made = 0
 
   readonly streams = {
     consumer: async () => {
@@ -32,7 +35,10 @@ class FakeConsumer {
       if (this.failing-- > 0) throw new Error('out of reach')
       return this.state
     },
-    addConsumer: async () => void this.calls.push('add'),
+    addConsumer: async () => {
+      this.calls.push('add')
+      this.state = { ...NOTHING, created: `made ${++this.made}` }
+    },
     deleteConsumer: async () => void this.calls.push('delete'),
     pull: (_stream: string, _name: string, sink: PullSink) => {
       this.calls.push('pull')
@@ -224,15 +230,30 @@ t.test(
   'I5 what another session left unacknowledged comes first: its consumer is made anew',
   async (t) => {
     const { consumer } = await start(t, (fake) => {
-      fake.state = { pending: 3, unacked: 2, floor: 4 }
+      fake.state = { pending: 3, unacked: 2, floor: 4, waiting: 0, created: 'first' }
     })
-    t.strictSame(consumer.calls, ['consumer', 'delete', 'add', 'pull'])
+    t.strictSame(consumer.calls, ['consumer', 'delete', 'add', 'consumer', 'pull'])
     const gone = await start(t, (fake) => {
       fake.state = undefined
     })
-    t.strictSame(gone.consumer.calls, ['consumer', 'add', 'pull'])
+    t.strictSame(gone.consumer.calls, ['consumer', 'add', 'consumer', 'pull'])
   },
 )
+
+t.test('I5 the session that began last is fed', async (t) => {
+  const later = await start(t, (fake) => {
+    fake.state = { ...NOTHING, waiting: 1, created: 'by the first' }
+  })
+  t.strictSame(later.consumer.calls, ['consumer', 'delete', 'add', 'consumer', 'pull'])
+
+  const { consumer, failures } = await start(t)
+  consumer.state = { ...NOTHING, waiting: 1, created: 'by the other' }
+  consumer.sink!.onEnd('somebody else takes messages of the consumer')
+  await eventually('it looks', () => consumer.calls.at(-1) === 'consumer')
+  await eventually('it has seen', () => consumer.calls.length === 3)
+  t.strictSame(consumer.calls, ['consumer', 'pull', 'consumer'], 'it leaves the other in peace')
+  t.equal(failures.length, 1)
+})
 
 t.test('I5 interrupted, it begins again where the device has acknowledged', async (t) => {
   const { consumer, feed, queued, failures, fetches } = await start(t)

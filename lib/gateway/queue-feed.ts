@@ -5,7 +5,9 @@
  *
  * I1. Frames leave in the order of the stream, each once in a session.
  * I2. At most WINDOW messages and SENT_BYTES of frames are out that the device has not acknowledged.
- * I3. An entry whose events can't be had is sent without: its pointer tells the device what to fetch.
+ * I3. Of the sessions of a device the one that began last is fed: it makes the consumer anew when somebody takes from it,
+ *     and who finds that another made it leaves it alone.
+ * I4. An entry whose events can't be had is sent without: its pointer tells the device what to fetch.
  */
 import type { ConsumerSpec, Pull, PulledMessage, Streams } from '../bus/bus.ts'
 import { ERRORS, errorByNumber, type Refusal } from '../errors.ts'
@@ -77,6 +79,8 @@ export class QueueFeed {
   #pull: Pull | undefined
   #timer: NodeJS.Timeout | undefined
   #backoff = RESTART_MIN_MS
+  /** When the consumer that this feed began with was made; empty before. */
+  #created = ''
   #stopped = false
 
   constructor(deps: FeedDeps, session: Session) {
@@ -90,12 +94,20 @@ export class QueueFeed {
     const { user, device } = this.#session
     const { stream, config } = consumer(user, device)
     try {
-      const there = await streams.consumer(stream, config.durable_name)
+      let there = await streams.consumer(stream, config.durable_name)
+      const others = this.#created !== '' && there !== undefined && there.created !== this.#created
+      if (others) this.stop()
+      if (this.#stopped) return
       // What another session has not acknowledged would come late and out of order: a new consumer begins with it.
-      if (there !== undefined && there.unacked > 0) {
+      if (there !== undefined && there.unacked + there.waiting > 0) {
         await streams.deleteConsumer(stream, config.durable_name)
+        there = undefined
       }
-      if (there === undefined || there.unacked > 0) await streams.addConsumer(stream, config)
+      if (there === undefined) {
+        await streams.addConsumer(stream, config)
+        there = await streams.consumer(stream, config.durable_name)
+      }
+      this.#created = there?.created ?? ''
     } catch (cause) {
       this.#again(cause)
       return

@@ -1,8 +1,9 @@
 /** The durable queue of one device without JetStream. */
 import type { Test } from 'tap'
+import type { QueueBacklog } from '../actor/queue-device.ts'
 import { QueueDevice, type QueueLimits, type QueuePort } from '../actor/queue-device.ts'
 import { decodeRow } from '../actor/queue-row.ts'
-import type { AppendReply, ConsumerState } from '../bus/bus.ts'
+import type { AppendReply } from '../bus/bus.ts'
 import { ParleyError } from '../errors.ts'
 import type { DeviceId, UserId } from '../ids.ts'
 import { type QueueEntry, readQueueMessage } from '../protocol/queue-entries.ts'
@@ -43,7 +44,7 @@ export class FakeQueue {
       this.#call('addConsumer')
       this.consumer ??= { floor: 0 }
     },
-    consumer: async (): Promise<ConsumerState | undefined> => {
+    consumer: async (): Promise<QueueBacklog | undefined> => {
       this.#call('consumer')
       if (this.consumer === undefined) return undefined
       return { pending: this.messages.length, unacked: 0, floor: this.consumer.floor }
