@@ -4,6 +4,7 @@ import { registerApart } from './apart.ts'
 import { registerChat } from './chat/chat.ts'
 import { registerConfig } from './config.ts'
 import { registerGateway } from './gateway.ts'
+import { registerProjection } from './projection.ts'
 import { registerSeed } from './seed.ts'
 import { registerUp } from './up.ts'
 
@@ -16,6 +17,7 @@ const program = new Command('parley')
 registerUp(program)
 registerGateway(program)
 registerApart(program)
+registerProjection(program)
 registerSeed(program)
 registerConfig(program)
 registerChat(program)

@@ -99,10 +99,14 @@ export class MemorySource implements RecordSource {
     this.first = first
   }
 
-  append(...rows: string[]): void {
+  append(...rows: (string | Uint8Array)[]): void {
     for (const row of rows) {
       const position = this.first + this.records.length
-      this.records.push({ position, subject: 'log.0', data: utf8.encode(row) })
+      this.records.push({
+        position,
+        subject: 'log.0',
+        data: typeof row === 'string' ? utf8.encode(row) : row,
+      })
     }
     this.#wake()
   }

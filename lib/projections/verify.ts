@@ -5,7 +5,7 @@
  * I1. Only what was stored when it began is judged: what comes later is no difference.
  * I2. What retention drops meanwhile is below the room's floor, which is asked for after the rows.
  */
-import type { RecordSource } from '../bus/record-source.ts'
+import type { RecordSource, StreamRecord } from '../bus/record-source.ts'
 import { ParleyError } from '../errors.ts'
 import { partitionOf, type RoomId } from '../ids.ts'
 import { eachEvent } from '../protocol/records.ts'
@@ -54,9 +54,10 @@ export const verifyStream = async (
 ): Promise<Verified> => {
   const heads: Heads = new Map()
   const missing = new Missing(options.onDifference)
-  const log = await compareLog(options, heads, missing, stop)
+  const later = new Later(options.source, options.onStep)
+  const log = await compareLog(options, heads, later, missing, stop)
   missing.flush()
-  const rooms = await checkRooms(options, heads, missing, stop)
+  const rooms = await checkRooms(options, heads, later, missing, stop)
   missing.flush()
   return { ...log, rooms }
 }
@@ -87,8 +88,10 @@ class Missing {
     this.#told.set(room, told)
   }
 
-  told(room: RoomId, seq: number): boolean {
-    return this.#told.get(room)?.some(([first, last]) => seq >= first && seq <= last) ?? false
+  /** Unless the log has shown it to be missing. */
+  hole(room: RoomId, seq: number): void {
+    const told = this.#told.get(room)?.some(([first, last]) => seq >= first && seq <= last)
+    if (told !== true) this.add(room, seq, seq, 'hole')
   }
 
   flush(): void {
@@ -100,6 +103,7 @@ class Missing {
 const compareLog = async (
   { history, stream, source, onDifference, onStep }: VerifyOptions,
   heads: Heads,
+  later: Later,
   missing: Missing,
   stop: AbortSignal,
 ): Promise<{ records: number; events: number }> => {
@@ -108,11 +112,12 @@ const compareLog = async (
   let events = 0
   const { last } = await source.open(1)
   const end = Math.min(until, last)
+  later.since(end)
   for (let at = 0, silences = 0; at < end; ) {
     stop.throwIfAborted()
     const portion = await source.next(WAIT_MS, stop)
     if (portion.length === 0) {
-      if (++silences >= SILENCES) throw silent(`stream ${stream}`)
+      if (++silences >= SILENCES) throw silent()
       await onStep()
       continue
     }
@@ -122,7 +127,10 @@ const compareLog = async (
     const byRoom = new Map<RoomId, HistoryRow[]>()
     for (const record of portion) {
       const { position } = record
-      if (position > end) break
+      if (position > end) {
+        later.add(record)
+        continue
+      }
       records++
       try {
         eachEvent(record.data, (room, seq, frame) => {
@@ -165,8 +173,9 @@ const compareRoom = async (
 }
 
 const checkRooms = async (
-  { history, stream, streams, partitions, source, onStep }: VerifyOptions,
+  { history, stream, streams, partitions, onStep }: VerifyOptions,
   heads: Heads,
+  later: Later,
   missing: Missing,
   stop: AbortSignal,
 ): Promise<number> => {
@@ -176,6 +185,7 @@ const checkRooms = async (
     stop.throwIfAborted()
     const spans = await history.spans(after, ROOMS)
     if (spans.length === 0) break
+    const holed: { room: RoomId; holes: number[]; known: boolean }[] = []
     for (const { room, last } of spans) {
       after = room
       if (partitionOf(room, partitions) % streams !== stream) continue
@@ -183,12 +193,13 @@ const checkRooms = async (
       const head = heads.get(room)
       heads.delete(room)
       const holes = await holesOf(history, room, head ?? last)
-      if (holes.length === 0) continue
-      // Of a room whose older events the log has let go, the store may hold a part of what is being stored now.
-      const below = head === undefined ? await storedLater(source, room, stop) : Infinity
-      for (const seq of holes) {
-        if (seq < below && !missing.told(room, seq)) missing.add(room, seq, seq, 'hole')
-      }
+      if (holes.length > 0) holed.push({ room, holes, known: head !== undefined })
+    }
+    // Of a room that the log says nothing of, the store may hold a part of what is being stored now.
+    if (holed.some(({ known }) => !known)) await later.readOn(stop)
+    for (const { room, holes, known } of holed) {
+      const below = known ? Number.POSITIVE_INFINITY : later.from(room)
+      for (const seq of holes) if (seq < below) missing.hole(room, seq)
     }
     await onStep()
   }
@@ -196,9 +207,7 @@ const checkRooms = async (
   for (const [room, head] of heads) {
     stop.throwIfAborted()
     rooms++
-    for (const seq of await holesOf(history, room, head)) {
-      if (!missing.told(room, seq)) missing.add(room, seq, seq, 'hole')
-    }
+    for (const seq of await holesOf(history, room, head)) missing.hole(room, seq)
   }
   return rooms
 }
@@ -220,32 +229,54 @@ const holesOf = async (
   return holes
 }
 
-/** The lowest sequence of a room in what the log got since this began: that and what is above is no concern of ours. */
-const storedLater = async (
-  source: RecordSource,
-  room: RoomId,
-  stop: AbortSignal,
-): Promise<number> => {
-  const { last } = await source.open(1)
-  let lowest = Number.POSITIVE_INFINITY
-  for (let at = 0, silences = 0; at < last; ) {
-    stop.throwIfAborted()
-    const portion = await source.next(WAIT_MS, stop)
-    if (portion.length === 0 && ++silences >= SILENCES) throw silent(room)
-    source.ack()
-    for (const { data, position } of portion) {
-      at = position
-      try {
-        eachEvent(data, (its, seq) => {
-          if (its === room) lowest = Math.min(lowest, seq)
-        })
-      } catch {
-        // It is reported where the log is compared.
-      }
+/** What the log got since this began: it, and what is above it, is no concern of ours. */
+class Later {
+  readonly #source: RecordSource
+  readonly #onStep: VerifyOptions['onStep']
+  /** The lowest sequence of each room. */
+  readonly #from = new Map<RoomId, number>()
+  /** Read up to here. */
+  #at = 0
+
+  constructor(source: RecordSource, onStep: VerifyOptions['onStep']) {
+    this.#source = source
+    this.#onStep = onStep
+  }
+
+  from(room: RoomId): number {
+    return this.#from.get(room) ?? Number.POSITIVE_INFINITY
+  }
+
+  /** Up to here is the past. */
+  since(position: number): void {
+    this.#at = position
+  }
+
+  add({ data, position }: StreamRecord): void {
+    this.#at = position
+    try {
+      eachEvent(data, (room, seq) => {
+        this.#from.set(room, Math.min(seq, this.from(room)))
+      })
+    } catch {
+      // It is told by the audit that finds it stored, or set aside.
     }
   }
-  return lowest
+
+  /** Reads up to what is the end of the log when it is called, or somewhat further. */
+  async readOn(stop: AbortSignal): Promise<void> {
+    // Anew each time: a consumer that was not used for long while the store was gone through has expired.
+    const { last } = await this.#source.open(this.#at + 1)
+    for (let silences = 0; this.#at < last; ) {
+      stop.throwIfAborted()
+      const portion = await this.#source.next(WAIT_MS, stop)
+      if (portion.length === 0 && ++silences >= SILENCES) throw silent()
+      this.#source.ack()
+      for (const record of portion) this.add(record)
+      await this.#onStep()
+    }
+  }
 }
 
-const silent = (what: string): ParleyError =>
-  new ParleyError('unavailable', { detail: `the log brings nothing while ${what} is verified` })
+const silent = (): ParleyError =>
+  new ParleyError('unavailable', { detail: 'the log brings nothing while it is verified' })
