@@ -76,7 +76,8 @@ export const DIRECTORY_LIMITS: DirectoryLimits = {
 /**
  * Accounts and devices. Every change of a user's devices, token generation or profile replaces, in the same
  * transaction, the user's row of the outbox by the new full account record, of a higher version (contracts I6).
- * Refusals are values; errors are `unavailable` (it may or may not have happened) and `internal`. Times are ms.
+ * Refusals are values; errors are `unavailable` (it may or may not have happened), `overloaded` (it has not) and
+ * `internal`. Times are ms.
  */
 export interface DirectoryStore {
   /** Refused `exists` when the handle is taken. Device and user ids are never used twice (contracts N6). */

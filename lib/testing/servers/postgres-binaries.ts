@@ -1,7 +1,7 @@
 /** Where the programs of PostgreSQL are on this machine, and as whom they may run: they refuse to run as root. */
 import { execFileSync } from 'node:child_process'
-import { existsSync, readdirSync } from 'node:fs'
-import { delimiter, join } from 'node:path'
+import { existsSync, readdirSync, realpathSync } from 'node:fs'
+import { delimiter, dirname, join } from 'node:path'
 
 const NEEDED = ['initdb', 'postgres'] as const
 const DEBIAN = '/usr/lib/postgresql'
@@ -34,7 +34,8 @@ export const findPostgres = (env: Environment = process.env, root = DEBIAN): str
   }
   const path = (env.PATH ?? '').split(delimiter).filter((folder) => folder !== '')
   const found = [...path, ...debianFolders(root)].find(isWhole)
-  if (found !== undefined) return found
+  // Through a link, since only some of the programs may be linked into PATH.
+  if (found !== undefined) return dirname(realpathSync(join(found, 'postgres')))
   throw new Error(
     'neither PATH nor /usr/lib/postgresql has initdb and postgres: install the server (Debian: postgresql, ' +
       'Homebrew: postgresql@17), or say in PARLEY_POSTGRES_BIN where they are',

@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process'
-import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, mkdtempSync, realpathSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t from 'tap'
@@ -72,7 +72,7 @@ t.test('a start that fails says why and leaves nothing', { skip }, async (t) => 
 })
 
 t.test('binaries are found where they are said to be, in PATH, and the newest of Debian', (t) => {
-  const root = mkdtempSync(join(tmpdir(), 'parley-bin-'))
+  const root = realpathSync(mkdtempSync(join(tmpdir(), 'parley-bin-')))
   t.teardown(() => rmSync(root, { recursive: true }))
   for (const folder of ['own', '9.6/bin', '15/bin', 'none/bin']) {
     mkdirSync(join(root, folder), { recursive: true })

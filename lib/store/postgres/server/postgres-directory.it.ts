@@ -1,7 +1,9 @@
-import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { execFile } from 'node:child_process'
+import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
+import { promisify } from 'node:util'
 import t, { type Test } from 'tap'
 import { NOW, newAccount, openScene } from '../../../testing/directory-scene.ts'
 import { eventually } from '../../../testing/eventually.ts'
@@ -230,3 +232,42 @@ t.test('changes that stop each other are made one after the other', { skip }, as
     return (row?.n as number) > 0
   })
 })
+
+const bin = skip === false ? findPostgres() : ''
+const dumps =
+  skip === false && existsSync(join(bin, 'pg_dump')) && existsSync(join(bin, 'pg_restore'))
+
+t.test(
+  'a dump, taken while it is written to, is one moment, and can be restored',
+  { skip: dumps ? false : skip || 'there is no pg_dump' },
+  async (t) => {
+    const { store, url } = await openScene(t, server!)
+    const folder = mkdtempSync(join(tmpdir(), 'parley-dump-'))
+    t.teardown(() => rmSync(folder, { recursive: true }))
+    const accounts = Array.from({ length: 200 }, (_, n) => newAccount(`user${n}`))
+    const first = accounts.slice(0, 50)
+    for (const account of first) await store.register(account, NOW)
+    const writes = Promise.all(accounts.slice(50).map((account) => store.register(account, NOW)))
+    const file = join(folder, 'parley.dump')
+    const run = promisify(execFile)
+    const dump = ['--format=custom', '--no-owner', `--file=${file}`, url]
+    await Promise.all([writes, run(join(bin, 'pg_dump'), dump)])
+
+    const restored = await server!.database()
+    const restore = ['--no-owner', '--exit-on-error', `--dbname=${restored}`, file]
+    await run(join(bin, 'pg_restore'), restore)
+    const { store: copy } = await openScene(t, server!, { url: restored })
+    const wrong: string[] = []
+    for (const { handle, user, device } of accounts) {
+      const known = await copy.profileOf(handle)
+      const whole =
+        (await copy.standing(user, device.device)) !== undefined &&
+        (await copy.pending(1, user)).length === 1
+      if (known !== undefined && !whole) wrong.push(`${handle} is half there`)
+      if (known === undefined && first.some((one) => one.user === user))
+        wrong.push(`${handle} is lost`)
+    }
+    t.same(wrong, [])
+    t.match(await copy.register(newAccount('after'), NOW), { generation: 1 })
+  },
+)
