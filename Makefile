@@ -17,7 +17,7 @@ $(READY): package-lock.json
 	@touch $@
 
 run: $(READY) ## run all of Parley on this machine; ARGS="--api-port 8081" passes options
-	@$(IN) exec node cmd/parley.ts up $(ARGS)
+	@$(IN) exec node cmd/parley.mjs up $(ARGS)
 
 test: $(READY) ## run every test, with real servers too, and check coverage per folder
 	@$(IN) node cmd/tools/nats-server.ts

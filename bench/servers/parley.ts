@@ -28,7 +28,7 @@ export type ParleyOptions = {
   readonly settings: readonly string[]
 }
 
-const ENTRY = fileURLToPath(new URL('../../cmd/parley.ts', import.meta.url))
+const ENTRY = fileURLToPath(new URL('../../cmd/parley.mjs', import.meta.url))
 const START_MS = 120_000
 const POLL_MS = 100
 const MOST_STARTS = 20

@@ -2,6 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import {
   copyFileSync,
+  existsSync,
   mkdirSync,
   mkdtempSync,
   realpathSync,
@@ -78,6 +79,7 @@ t.test('a clone runs its sources', async (t) => {
   const folder = place(t, 'clone')
   t.match(await start(folder, ['a', 'b c']).result, { out: 'source a b c here', code: 0 })
   t.match(await start(folder, ['fail']).result, { out: /source/, code: 3 })
+  t.ok(existsSync(join(folder, '.cache/compiled')), 'what it compiled is kept')
 })
 
 t.test('an installed package runs what was built, by its link too', async (t) => {
