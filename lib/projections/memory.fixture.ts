@@ -149,8 +149,8 @@ export class MemorySource implements RecordSource {
 /** Rows are words; `bad…` cannot be read, `big…` is refused by the store. */
 export class MemoryProjection implements Projection<string> {
   readonly name = 'history'
-  readonly rows: string[] = []
-  readonly floors = new Map<number, number>()
+  readonly rows: string[]
+  readonly floors: Map<number, number>
   readonly writes: { rows: readonly string[]; stream: number; position: number }[] = []
   readable = false
   /** Rows that the store keeps no longer. */
@@ -161,6 +161,11 @@ export class MemoryProjection implements Projection<string> {
   gate: Promise<void> | undefined
   begun = 0
 
+  /** `of`: the same store, of another process. */
+  constructor(of?: MemoryProjection) {
+    this.rows = of?.rows ?? []
+    this.floors = of?.floors ?? new Map()
+  }
   async floor(stream: number) {
     return this.floors.get(stream) ?? 0
   }
