@@ -87,6 +87,11 @@ export class Connection {
     return this.#open
   }
 
+  /** What the server has sent so far: a sign of life when it grows. */
+  get bytesRead(): number {
+    return this.#socket.bytesRead
+  }
+
   /** Why we ended it, when we did. */
   get reason(): ParleyError | undefined {
     return this.#reason

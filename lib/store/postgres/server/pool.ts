@@ -10,6 +10,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { ParleyError } from '../../../errors.ts'
 import type { Log } from '../../../log.ts'
+import { afterAwake, type Wait } from './awake.ts'
 import type { Connection } from './connection.ts'
 import type { Problem } from './problems.ts'
 
@@ -21,9 +22,8 @@ export type PoolParts = {
 }
 
 const CONNECT_MS = 5_000
-const WAIT_MS = 800
+const WAIT_MS = 1_500
 const MOST_WAITING = 1024
-const SILENT_MS = 350
 const MOST_SILENT_MS = 5_000
 const PROBE_MS = 400
 /** A connection that is far away takes longer to open: a probe gets this many times what the last one took. */
@@ -57,17 +57,28 @@ export class Pool {
   }
 
   /**
-   * Lends a connection to `work` for at most `ms`, then ends it under its hands.
+   * Lends a connection to `work` for at most `ms`, then ends it under its hands. Looks whether the server is there
+   * when it takes `silentMs`.
    * @throws ParleyError `unavailable` while the server is away or too slow, `overloaded` when all are in use for too
    * long; whatever `work` throws
    */
-  async use<T>(work: (connection: Connection) => Promise<T>, ms: number): Promise<T> {
-    const connection = await this.#take()
+  async use<T>(
+    work: (connection: Connection) => Promise<T>,
+    ms: number,
+    silentMs: number,
+  ): Promise<T> {
+    const watch = this.#watch(silentMs)
+    let connection: Connection
+    try {
+      connection = await this.#take()
+    } catch (error) {
+      watch.end()
+      throw error
+    }
     const late = setTimeout(
       () => connection.destroy(unavailable('PostgreSQL took too long to answer')),
       ms,
     )
-    const watch = this.#watch()
     try {
       return await work(connection)
     } catch (error) {
@@ -134,7 +145,7 @@ export class Pool {
   async #grow(): Promise<void> {
     this.#opening++
     try {
-      const connection = await this.#open(CONNECT_MS)
+      const connection = await this.#open(afterAwake(CONNECT_MS))
       this.#opening--
       this.#add(connection)
     } catch (error) {
@@ -147,16 +158,18 @@ export class Pool {
     this.#serve()
   }
 
-  async #open(ms: number): Promise<Connection> {
+  async #open(late: Wait): Promise<Connection> {
     const since = performance.now()
-    const late = AbortSignal.timeout(Math.ceil(ms))
-    const signal = AbortSignal.any([late, this.#stop.signal])
+    const signal = AbortSignal.any([late.signal, this.#stop.signal])
     try {
       const connection = await this.#parts.open(signal)
       this.#openedInMs = performance.now() - since
       return connection
     } catch (error) {
-      throw late.aborted ? Object.assign(new Error('no answer'), { code: 'ETIMEDOUT' }) : error
+      if (!late.signal.aborted) throw error
+      throw Object.assign(new Error('no answer'), { code: 'ETIMEDOUT' })
+    } finally {
+      late.end()
     }
   }
 
@@ -197,7 +210,7 @@ export class Pool {
   }
 
   /** Looks whether the server is there while a call has no answer, ever less often (I3). */
-  #watch(): { end: () => void } {
+  #watch(first: number): { end: () => void } {
     let timer: NodeJS.Timeout
     const next = (ms: number): void => {
       timer = setTimeout(() => {
@@ -205,25 +218,36 @@ export class Pool {
         next(Math.min(ms * 2, MOST_SILENT_MS))
       }, ms)
     }
-    next(SILENT_MS)
+    next(first)
     return { end: () => clearTimeout(timer) }
   }
 
   #probe(): void {
     if (this.#down !== undefined || this.#stop.signal.aborted) return
-    this.#probing ??= (async () => {
-      try {
-        const connection = await this.#open(Math.max(PROBE_MS, PROBE_FACTOR * this.#openedInMs))
-        await connection.close()
-      } catch (error) {
-        const problem = this.#parts.problem(error)
-        if (problem.kind === 'busy' || this.#stop.signal.aborted) return
-        this.#lose(problem.error)
-        for (const connection of [...this.#all]) connection.destroy(again(problem.error))
-      } finally {
-        this.#probing = undefined
-      }
-    })()
+    this.#probing ??= this.#look().finally(() => {
+      this.#probing = undefined
+    })
+  }
+
+  async #look(): Promise<void> {
+    const heard = this.#heard()
+    try {
+      const ms = Math.max(PROBE_MS, PROBE_FACTOR * this.#openedInMs)
+      const connection = await this.#open(afterAwake(ms))
+      await connection.close()
+    } catch (error) {
+      const problem = this.#parts.problem(error)
+      if (problem.kind === 'busy' || this.#stop.signal.aborted || this.#heard() > heard) return
+      this.#lose(problem.error)
+      for (const connection of [...this.#all]) connection.destroy(again(problem.error))
+    }
+  }
+
+  /** Grows with whatever the server sends. */
+  #heard(): number {
+    let bytes = 0
+    for (const { bytesRead } of this.#all) bytes += bytesRead
+    return bytes
   }
 
   #lose(error: ParleyError): void {
@@ -240,7 +264,7 @@ export class Pool {
       await delay(pause * (0.5 + Math.random() / 2), undefined, { signal }).catch(() => {})
       if (signal.aborted) return
       try {
-        const connection = await this.#open(CONNECT_MS)
+        const connection = await this.#open(afterAwake(CONNECT_MS))
         this.#down = undefined
         this.#parts.log.info({}, 'directory.back')
         this.#add(connection)

@@ -10,6 +10,8 @@ import type { Problem } from './problems.ts'
 
 /** What a call may take in all; the server's own limits for a statement are below (open.ts). */
 const CALL_MS: Record<Patience, number> = { brief: 5_000, bulk: 600_000 }
+/** How long without an answer until somebody looks whether the server is there. */
+const SILENT_MS: Record<Patience, number> = { brief: 350, bulk: 5_000 }
 const ATTEMPTS = 4
 const AGAIN_MS = 20
 
@@ -24,7 +26,7 @@ export const serverDatabase = (
   ): Promise<T> => {
     for (let attempt = 1; ; attempt++) {
       try {
-        return await pool.use(work, CALL_MS[patience])
+        return await pool.use(work, CALL_MS[patience], SILENT_MS[patience])
       } catch (error) {
         if (error instanceof ParleyError) throw error
         const problem = problemOf(error)
