@@ -12,7 +12,7 @@ import { Outbox } from './outbox.ts'
 
 const skip = await skipWithout('PostgreSQL', findPostgres)
 const LONG = { within: 60_000 }
-const USERS = 40
+const USERS = 16
 const CHANGES = 12
 
 /** What user actors make of the records that reach an inbox: of two the higher version wins (contracts I6). */

@@ -22,7 +22,7 @@ export type PoolParts = {
 }
 
 const CONNECT_MS = 5_000
-const WAIT_MS = 1_500
+const WAIT_MS = 2_500
 const MOST_WAITING = 1024
 const MOST_SILENT_MS = 5_000
 const PROBE_MS = 400
