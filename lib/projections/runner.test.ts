@@ -2,8 +2,8 @@ import t from 'tap'
 import { toJson } from '../bus/cluster.ts'
 import { createLog } from '../log.ts'
 import { eventually } from '../testing/eventually.ts'
+import { floorIn, reached, run, runnerOf, stage } from '../testing/projection-stage.ts'
 import { away } from './memory.fixture.ts'
-import { floorIn, reached, run, runnerOf, stage } from './memory-stage.fixture.ts'
 
 t.test('every record of every stream is stored, in order, with the floor', async (t) => {
   const on = stage(2)

@@ -2,9 +2,9 @@ import t from 'tap'
 import { toJson } from '../bus/cluster.ts'
 import { trimFloor } from '../bus/projections.ts'
 import { eventually } from '../testing/eventually.ts'
+import { floorIn, reached, run, type Stage, stage } from '../testing/projection-stage.ts'
 import { changeWanted } from './leases.ts'
 import { away } from './memory.fixture.ts'
-import { floorIn, reached, run, type Stage, stage } from './memory-stage.fixture.ts'
 
 const paused = (on: Stage, is: boolean) =>
   changeWanted(on.cluster, 'history', (wanted) => ({ ...wanted, paused: is }))

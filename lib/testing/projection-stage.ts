@@ -1,13 +1,13 @@
-/** A projection runner on what memory.fixture.ts has. */
+/** A projection runner on what lib/projections/memory.fixture.ts has. */
 import type { Test } from 'tap'
 import { readFloor } from '../bus/projections.ts'
 import { systemClock } from '../clock.ts'
 import { newIncarnation } from '../ids.ts'
 import { createLog, type Log } from '../log.ts'
 import { Metrics } from '../metrics.ts'
-import { eventually } from '../testing/eventually.ts'
-import { MemoryBucket, MemoryProjection, MemorySource } from './memory.fixture.ts'
-import { projectionRunner } from './runner.ts'
+import { MemoryBucket, MemoryProjection, MemorySource } from '../projections/memory.fixture.ts'
+import { projectionRunner } from '../projections/runner.ts'
+import { eventually } from './eventually.ts'
 
 export type Stage = {
   projection: MemoryProjection
