@@ -24,6 +24,13 @@ const integer = (least: number, most: number): Kind<number> => ({
   },
   expects: `a whole number from ${least} to ${most}`,
 })
+const copies: Kind<readonly string[]> = {
+  parse: (text) => {
+    const parts = list.parse(text) ?? []
+    return parts.every((part) => /^[\w-]{1,48}:[1-9]\d?$/.test(part)) ? parts : undefined
+  },
+  expects: 'datacenter:copies with commas between',
+}
 const oneOf = <const T extends readonly string[]>(...words: T): Kind<T[number]> => ({
   parse: (text) => words.find((word) => word === text),
   expects: words.join(' or '),
@@ -41,6 +48,11 @@ const BYTES = 2 ** 50
 
 export const SETTINGS = {
   data: setting(text, '.parley', 'Directory of everything that this node keeps'),
+  keys: setting(
+    text,
+    '',
+    'Directory of the keys of all tokens, the same for every API and gateway; empty: `keys` in the data directory',
+  ),
   logLevel: setting(oneOf('debug', 'info', 'warn', 'error'), 'info', 'Least severe events to log'),
   logFormat: setting(oneOf('text', 'json'), 'text', 'Lines for people or for machines'),
 
@@ -70,12 +82,12 @@ export const SETTINGS = {
   opsHost: setting(
     text,
     '127.0.0.1',
-    'Address of /health, /ready and /metrics of a gateway in a process of its own',
+    'Address of /health, /ready and /metrics of a role in a process of its own',
   ),
   opsPort: setting(
     PORT,
     0,
-    'Port of these; 0 takes a free one, so that several gateways fit on a machine',
+    'Port of these; 0 takes a free one, so that several processes fit on a machine',
   ),
 
   natsUrl: setting(list, [], 'NATS servers; empty: one is launched in the data directory'),
@@ -99,6 +111,31 @@ export const SETTINGS = {
     'Largest size of the logs; from 80 % on new messages are refused',
   ),
   inboxBytes: setting(integer(2 ** 20, BYTES), 4 * 2 ** 30, 'Largest size of the inboxes'),
+
+  cqlContactPoints: setting(
+    list,
+    [],
+    'Some nodes of ScyllaDB or Cassandra, without ports: history and snapshots are there; empty: in the data directory',
+  ),
+  cqlPort: setting(PORT, 9042, 'CQL port of these nodes'),
+  cqlDatacenter: setting(text, 'datacenter1', 'Datacenter whose nodes are asked'),
+  cqlKeyspace: setting(text, 'parley', 'Keyspace of this house'),
+  cqlReplication: setting(
+    copies,
+    [],
+    'How a keyspace that is not there is made, such as `dc1:3,dc2:3`; empty: it must be there',
+  ),
+  cqlTablets: setting(
+    oneOf('default', 'on', 'off'),
+    'default',
+    'ScyllaDB only: whether a keyspace that is made has tablets',
+  ),
+  cqlUser: setting(text, '', 'User name of CQL; empty: none is asked for'),
+  cqlPasswordFile: setting(text, '', 'File that holds that user’s password'),
+  cqlTls: setting(flag, false, 'CQL over TLS'),
+  cqlTlsCa: setting(text, '', 'PEM file of the authority of these nodes; empty: those of Node'),
+  cqlTlsKey: setting(text, '', 'PEM file of a key, for nodes that ask for a certificate'),
+  cqlTlsCert: setting(text, '', 'PEM file of its certificate'),
 
   postgresUrl: setting(
     text,

@@ -10,7 +10,7 @@ import { openActorStores } from './stores.ts'
 const [url, data] = process.argv.slice(2) as [string, string]
 const config = readConfig({ data }, {})
 const log = createLog({ level: 'warn', format: 'text' })
-const stores = await openActorStores(config)
+const stores = await openActorStores(config, log)
 const shape = await shapeOf([url])
 const nats = await connectNats({ servers: [url], name: 'host' })
 const host = createHost(config, nats, shape, stores, log)

@@ -19,12 +19,11 @@ const QUEUE_LIMITS = {
   ageMs: 7 * 86_400_000,
 }
 
-/** `exclusive`: the embedded stores are open in this process, so no other host can be alive. */
 export const createHost = (
   config: Config,
   nats: Nats,
   shape: FixedShape,
-  stores: Pick<ActorStores, 'history' | 'state'>,
+  stores: Pick<ActorStores, 'history' | 'state' | 'exclusive'>,
   log: Log,
 ) =>
   new Host({
@@ -34,7 +33,7 @@ export const createHost = (
     identity: { incarnation: newIncarnation(), host: `${hostname()}:${resolve(config.data)}` },
     partitions: shape.partitions,
     streams: shape.streams,
-    exclusive: true,
+    exclusive: stores.exclusive,
     room: createRoomBehavior({ members: config.groupMembers }),
     user,
     history: stores.history,

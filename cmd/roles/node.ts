@@ -33,7 +33,7 @@ export const openNode = async (config: Config, log: Log, withGateway: boolean): 
   const closers: (() => Promise<void>)[] = []
   const opening = new AbortController()
   try {
-    const stores = await openActorStores(config)
+    const stores = await openActorStores(config, log)
     closers.unshift(() => stores.close())
     const onFailure = (err: Error) => {
       log.error({ err }, 'directory.failed')
