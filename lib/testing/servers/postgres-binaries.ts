@@ -24,9 +24,15 @@ const isWhole = (folder: string): boolean => NEEDED.every((name) => existsSync(j
 
 /**
  * The folder with initdb and postgres: PARLEY_POSTGRES_BIN if that is set, else the first in PATH, else the newest that
- * Debian has. @throws Error that says what to install
+ * Debian has. @throws Error that says what to install, or that nobody may run it
  */
 export const findPostgres = (env: Environment = process.env, root = DEBIAN): string => {
+  const folder = folderOf(env, root)
+  unprivileged()
+  return folder
+}
+
+const folderOf = (env: Environment, root: string): string => {
   const configured = env.PARLEY_POSTGRES_BIN
   if (configured !== undefined && configured !== '') {
     if (isWhole(configured)) return configured

@@ -104,6 +104,11 @@ export class Connection {
     this.#end()
   }
 
+  /** Ends it now, since it is of no use any more. */
+  drop(): void {
+    this.#end()
+  }
+
   /** When nothing runs on it. */
   async close(): Promise<void> {
     if (this.#open) await this.#client.end({ timeout: END_S })

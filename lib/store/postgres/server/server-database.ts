@@ -26,7 +26,11 @@ export const serverDatabase = (
   ): Promise<T> => {
     for (let attempt = 1; ; attempt++) {
       try {
-        return await pool.use(work, CALL_MS[patience], SILENT_MS[patience])
+        return await pool.use(
+          (connection) => kept(connection, work),
+          CALL_MS[patience],
+          SILENT_MS[patience],
+        )
       } catch (error) {
         if (error instanceof ParleyError) throw error
         const problem = problemOf(error)
@@ -34,6 +38,19 @@ export const serverDatabase = (
         if (!repeats || attempt === ATTEMPTS) throw problem.error
         await delay(AGAIN_MS * attempt * Math.random())
       }
+    }
+  }
+
+  /** A connection to what is a standby now is lost although it is open: the next one may find the primary. */
+  const kept = async <T>(
+    connection: Connection,
+    work: (connection: Connection) => Promise<T>,
+  ): Promise<T> => {
+    try {
+      return await work(connection)
+    } catch (error) {
+      if (problemOf(error).kind === 'lost') connection.drop()
+      throw error
     }
   }
 
