@@ -139,6 +139,21 @@ t.test(
   },
 )
 
+t.test('a follower that is slow to end keeps its process from nothing', async (t) => {
+  const { join, members } = stage(t, 2)
+  const a = join('a')
+  await eventually('it has all', () => a.held().length === 2)
+  const writing = Promise.withResolvers<void>()
+  a.busy.until = writing.promise
+  const b = join('b')
+  const beats = () => (members.json('history.member.a') as { beat: number } | undefined)?.beat ?? 0
+  const before = beats()
+  await eventually('it still shows that it lives', () => beats() > before + 30)
+  t.same([a.held(), b.held()], [[0, 1], []], 'nothing is taken from it')
+  writing.resolve()
+  await eventually('they share', () => String(sizes(a, b)) === '1,1')
+})
+
 t.test('who dies is noticed by its silence', async (t) => {
   const { join, members } = stage(t, 2)
   const [a, b] = [join('a'), join('b')]

@@ -65,6 +65,8 @@ export class Leases {
   /** Member → when its entry last changed, monotonic. */
   readonly #seenAt = new Map<string, number>()
   readonly #held = new Set<number>()
+  /** Of those held, what is being given back. */
+  readonly #leaving = new Map<number, Promise<void>>()
   #ready = false
   #ownAt = Number.NEGATIVE_INFINITY
   /** Silence before this proves nothing. */
@@ -226,12 +228,18 @@ export class Leases {
     }
     const holders = this.#leases.map((known) => known?.lease.holder)
     const share = shareOf(member.id, members, holders, streams)
-    for (let k = 0; k < streams && this.#held.size < share && !this.#life.signal.aborted; k++) {
+    for (let k = 0; k < streams && this.#staying.length < share; k++) {
+      if (this.#life.signal.aborted) return
       const holder = holders[k]
       const free = holder === undefined || holder === member.id || !members.has(holder)
       if (free && !this.#held.has(k)) await this.#claim(k)
     }
-    for (const stream of [...this.#held].slice(share)) await this.#giveBack(stream)
+    // Not waited for: its follower may have a write in work, and this process must go on showing that it lives.
+    for (const stream of this.#staying.slice(share)) void this.#giveBack(stream)
+  }
+
+  get #staying(): number[] {
+    return [...this.#held].filter((stream) => !this.#leaving.has(stream))
   }
 
   async #claim(stream: number): Promise<void> {
@@ -253,8 +261,19 @@ export class Leases {
     this.#held.delete(stream)
   }
 
+  #giveBack(stream: number): Promise<void> {
+    const under = this.#leaving.get(stream)
+    if (under !== undefined) return under
+    const work = this.#giveBackNow(stream).finally(() => {
+      this.#leaving.delete(stream)
+      this.#wake()
+    })
+    this.#leaving.set(stream, work)
+    return work
+  }
+
   /** Never rejects: a lease that stays is taken when this process is not there any more. */
-  async #giveBack(stream: number): Promise<void> {
+  async #giveBackNow(stream: number): Promise<void> {
     const { cluster, projection, member, log } = this.#options
     await this.#lose(stream)
     const known = this.#leases[stream]
