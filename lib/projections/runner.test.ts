@@ -93,6 +93,7 @@ t.test('a store that is away is waited for; nothing is passed over or set aside'
     async () => (await value('parley_projection_retries_total')) >= 2,
   )
   t.same(on.sources[0]!.acked, [], 'nothing is acknowledged that is not stored')
+  t.equal(floorIn(on).position, 0, 'nor told to be stored')
   t.equal(await value('parley_projection_lag_records'), 2, 'the lag shows')
   on.projection.failure = undefined
   await reached(on, 2)
