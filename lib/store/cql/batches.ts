@@ -10,7 +10,7 @@ export type Write = {
 /**
  * Rows of one unlogged batch, all of one partition, so that it is one mutation: neither store checks the size of such
  * a batch against its limit for batches, but each writes it to the commit log as one piece. From 32 rows on a row costs
- * no less (ADR 0016).
+ * no less (adr/0017).
  */
 export const BATCH_ROWS = 32
 export const BATCH_BYTES = 128 << 10

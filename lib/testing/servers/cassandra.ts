@@ -32,6 +32,8 @@ export type Cassandra = AsyncDisposable & {
   readonly contactPoints: readonly string[]
   readonly port: number
   readonly datacenter: string
+  /** Of everything that they write. */
+  readonly directory: string
   stop(): Promise<void>
 }
 
@@ -100,6 +102,7 @@ export const startCassandra = async (
         contactPoints: nodes.map(({ address }) => address),
         port: nodes[0]!.port,
         datacenter: 'datacenter1',
+        directory: dir,
         stop,
         [Symbol.asyncDispose]: stop,
       }
