@@ -15,7 +15,7 @@ export const askCluster = async <T>(
   ask: (nats: Nats, shape: FixedShape) => Promise<T>,
 ): Promise<T> => {
   // Loaded here: the commands of a person who chats need none of it, and start quicker.
-  const { natsUrlsOf } = await import('./roles/gateway-config.ts')
+  const { natsUrlsOf } = await import('./roles/nats-urls.ts')
   const { connectNats } = await import('../lib/bus/nats.ts')
   const { shapeOf } = await import('./roles/nats.ts')
   const urls = natsUrlsOf(configOf(options))()

@@ -3,7 +3,6 @@ import { Command } from 'commander'
 import { registerApart } from './apart.ts'
 import { registerChat } from './chat/chat.ts'
 import { registerConfig } from './config.ts'
-import { registerGateway } from './gateway.ts'
 import { registerProjection } from './projection.ts'
 import { registerSeed } from './seed.ts'
 import { registerUp } from './up.ts'
@@ -15,7 +14,6 @@ const program = new Command('parley')
   .showHelpAfterError()
 
 registerUp(program)
-registerGateway(program)
 registerApart(program)
 registerProjection(program)
 registerSeed(program)

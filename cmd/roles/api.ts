@@ -24,7 +24,7 @@ export type ApiNeeds = {
   readonly tokens: Tokens
   readonly metrics: Metrics
   readonly log: Log
-  ready(): boolean
+  ready(): boolean | Promise<boolean>
 }
 
 export type ApiRole = Service & { readonly url: string }

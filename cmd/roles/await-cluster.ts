@@ -1,13 +1,12 @@
-/** For a process that does not make the cluster: waits for NATS, and for the cluster on it, as long as it takes. */
-import { setTimeout as pause } from 'node:timers/promises'
+/** For a process beside others: waits for NATS, and for the cluster on it, as long as it takes. */
 import type { Nats } from '../../lib/bus/bus.ts'
 import { connectNats } from '../../lib/bus/nats.ts'
-import { systemClock } from '../../lib/clock.ts'
 import { ParleyError } from '../../lib/errors.ts'
 import type { Log } from '../../lib/log.ts'
 import { IncompatibleError } from '../../nats/provision.ts'
 import type { FixedShape } from '../../nats/shape.ts'
 import { shapeOf } from './nats.ts'
+import { untilThere } from './until-there.ts'
 
 export type Cluster = { readonly nats: Nats; readonly shape: FixedShape }
 
@@ -18,65 +17,36 @@ export type ClusterWait = {
   readonly log: Log
   /** Told what it waits for, in words for an operator. */
   readonly waiting: (why: string) => void
+  /** Makes streams and buckets and tells their shape; without it they are waited for. */
+  readonly make?: ((urls: readonly string[]) => Promise<FixedShape>) | undefined
 }
-
-const FIRST_PAUSE_MS = 100
-const MOST_PAUSE_MS = 3_000
-/** The same reason is logged again after this long. */
-const SAY_AGAIN_MS = 30_000
 
 /**
  * Errors: the reason of `signal`; what waiting does not mend: `IncompatibleError`, and a nats-server that wants
  * credentials. Everything else is waited for, longer after each attempt, and said in the log.
  */
-export const awaitCluster = async (wait: ClusterWait, signal: AbortSignal): Promise<Cluster> => {
-  const { urls, name, log, waiting } = wait
-  const began = systemClock.monotonic()
-  let said = { why: '', at: Number.NEGATIVE_INFINITY }
-  for (let ms = FIRST_PAUSE_MS; ; ms = Math.min(2 * ms, MOST_PAUSE_MS)) {
-    try {
-      return await unlessAborted(open(urls(), name), signal)
-    } catch (err) {
-      signal.throwIfAborted()
-      if (!(err instanceof ParleyError && err.canRetry)) throw err
-      const at = systemClock.monotonic()
-      const why = err.message
-      waiting(why)
-      if (why !== said.why || at - said.at >= SAY_AGAIN_MS) {
-        said = { why, at }
-        log.warn({ err, seconds: Math.round((at - began) / 1000) }, 'cluster.awaited')
-      }
-    }
-    // Many processes that lost the same server must not come back in one moment.
-    await pause(ms * (0.5 + Math.random() / 2), undefined, { signal })
+export const awaitCluster = (wait: ClusterWait, signal: AbortSignal): Promise<Cluster> => {
+  const { urls, name, log, waiting, make } = wait
+  const attempt = {
+    open: () => open(urls(), name, make),
+    close: ({ nats }: Cluster) => nats.close(),
   }
+  return untilThere(attempt, { event: 'cluster.awaited', log, waiting }, signal)
 }
 
-/** An attempt takes its own time to fail; whoever is told to stop does not wait for that. */
-const unlessAborted = async (attempt: Promise<Cluster>, signal: AbortSignal): Promise<Cluster> => {
-  const { promise: aborted, reject } = Promise.withResolvers<never>()
-  const abort = (): void => {
-    reject(signal.reason)
-    // Its failure is nobody's any more.
-    attempt.then(({ nats }) => nats.close()).catch(() => undefined)
-  }
-  if (signal.aborted) abort()
-  signal.addEventListener('abort', abort, { once: true })
-  try {
-    return await Promise.race([attempt, aborted])
-  } finally {
-    signal.removeEventListener('abort', abort)
-  }
-}
-
-const open = async (urls: readonly string[], name: string): Promise<Cluster> => {
+const open = async (
+  urls: readonly string[],
+  name: string,
+  make: ClusterWait['make'],
+): Promise<Cluster> => {
   const nats = await connectNats({ servers: urls, name }).catch((error: unknown) => {
     throw wantsCredentials(error)
       ? new Error(`${urls.join(', ')} wants credentials: Parley has none.`)
       : error
   })
   try {
-    return { nats, shape: await shapeThere(nats, urls) }
+    const shape = await (make === undefined ? shapeThere(nats, urls) : shapeMade(urls, make))
+    return { nats, shape }
   } catch (error) {
     await nats.close()
     throw error
@@ -105,6 +75,23 @@ const notThere = (urls: readonly string[], cause?: unknown): ParleyError =>
   new ParleyError('unavailable', {
     detail:
       `The nats-server at ${urls.join(', ')} has no Parley cluster yet, or its JetStream does not answer; ` +
-      'start a host on it (parley up --no-gateway), or check the address.',
+      'start a host on it (parley host, or parley up --no-gateway), or check the address.',
     cause,
   })
+
+/** A cluster of nats-servers that has just started may refuse for a while what it does later. */
+const shapeMade = async (
+  urls: readonly string[],
+  make: NonNullable<ClusterWait['make']>,
+): Promise<FixedShape> => {
+  try {
+    return await make(urls)
+  } catch (cause) {
+    if (cause instanceof IncompatibleError || cause instanceof ParleyError) throw cause
+    const why = cause instanceof Error ? cause.message : String(cause)
+    throw new ParleyError('unavailable', {
+      detail: `The nats-server at ${urls.join(', ')} does not make the streams: ${why}`,
+      cause,
+    })
+  }
+}

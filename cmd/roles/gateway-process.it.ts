@@ -220,7 +220,7 @@ t.test('SIGTERM ends it cleanly', async (t) => {
 })
 
 t.test(
-  'beside a data directory whose `up` is away it waits where NATS was, and follows it',
+  'beside a data directory whose `up` is away it waits for keys, and where NATS was, and follows it',
   async (t) => {
     const data = await freshData(t)
     await writeFile(join(data, 'nats.port'), String(await freePort()))
@@ -233,6 +233,9 @@ t.test(
       String(await freePort()),
     ]
     const both = [new Gateway(t, args), new Gateway(t, args)]
+    for (const gateway of both)
+      await gateway.becomes(503, /tokens\.json is missing: an API makes it/)
+    await openTokens(join(data, 'keys'))
     for (const gateway of both) await gateway.becomes(503, /No nats-server answers/)
     const server = await startNats(t)
     await made(server.url)

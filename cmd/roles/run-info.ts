@@ -11,19 +11,22 @@ export type RunInfo = {
   readonly gateway: string | undefined
 }
 
-/** A gateway in a process of its own. */
-export type GatewayInfo = {
+export type RoleName = 'host' | 'projector' | 'api' | 'gateway'
+
+/** A role in a process of its own. */
+export type RoleInfo = {
   readonly pid: number
-  /** Where clients connect; undefined while it waits for what it needs. */
-  readonly gateway: string | undefined
+  /** Where clients connect; undefined while it waits for what it needs, and for a role without clients. */
+  readonly url: string | undefined
   /** Where /health, /ready and /metrics are. */
   readonly operations: string
 }
 
 const pathIn = (data: string): string => join(data, 'run.json')
-const gatewayPath = (data: string, pid: number): string => join(data, `gateway-${pid}.json`)
+const rolePath = (data: string, role: RoleName, pid: number): string =>
+  join(data, `${role}-${pid}.json`)
 
-const write = (path: string, info: RunInfo | GatewayInfo): void => {
+const write = (path: string, info: object): void => {
   writeFileSync(`${path}.new`, `${JSON.stringify(info)}\n`, { mode: 0o600 })
   renameSync(`${path}.new`, path)
 }
@@ -41,14 +44,15 @@ export const readRunInfo = (data: string): RunInfo | undefined => {
   }
 }
 
-/** Also takes away what gateways left that were killed. */
-export const writeGatewayInfo = (data: string, info: GatewayInfo): void => {
-  for (const path of globSync('gateway-*.json', { cwd: data })) {
+/** Also takes away what processes of this role left that were killed. */
+export const writeRoleInfo = (data: string, role: RoleName, info: RoleInfo): void => {
+  for (const path of globSync(`${role}-*.json`, { cwd: data })) {
     const pid = Number(/\d+/.exec(path)?.[0])
     if (!isAlive(pid)) rmSync(join(data, path), { force: true })
   }
-  write(gatewayPath(data, info.pid), info)
+  const { pid, url, operations } = info
+  write(rolePath(data, role, pid), { pid, [role]: url, operations })
 }
 
-export const removeGatewayInfo = (data: string, pid: number): void =>
-  rmSync(gatewayPath(data, pid), { force: true })
+export const removeRoleInfo = (data: string, role: RoleName, pid: number): void =>
+  rmSync(rolePath(data, role, pid), { force: true })
