@@ -24,20 +24,6 @@ const END_MS = 60_000
 const BETWEEN = 3
 const PACE_MS = 10
 
-t.test('with embedded stores they refuse, with the reason', async (t) => {
-  const cases = [
-    ['host', /admit one process.*--cql-contact-points/],
-    ['projector', /admit one process.*--cql-contact-points/],
-    ['api', /admit one process.*--postgres-url/],
-  ] as const
-  const ends = cases.map(async ([name, why]) => {
-    const child = startParley([name, '--data', t.testdirName, '--nats-url', 'nats://127.0.0.1:1'])
-    t.match(await within(child, END_MS, name), { code: 1 })
-    t.match(child.tail, why)
-  })
-  await Promise.all(ends)
-})
-
 const stage = async (t: Test) => {
   const data = await mkdtemp(join(tmpdir(), 'parley-apart-'))
   t.teardown(() => rm(data, { recursive: true, force: true, maxRetries: 5 }))
