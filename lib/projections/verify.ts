@@ -56,7 +56,7 @@ export const verifyStream = async (
   const missing = new Missing(options.onDifference)
   const later = new Later(options.source, options.onStep)
   const log = await compareLog(options, heads, later, missing, stop)
-  missing.flush()
+  missing.flushLog()
   const rooms = await checkRooms(options, heads, later, missing, stop)
   missing.flush()
   return { ...log, rooms }
@@ -74,13 +74,20 @@ class Missing {
   }
 
   add(room: RoomId, first: number, last: number, what: Difference['what']): void {
+    if (what === 'missing') {
+      this.#note(room, first, last)
+      return
+    }
     const open = this.#open
     if (open?.room === room && open.what === what && first === open.last + 1) open.last = last
     else {
-      this.flush()
+      if (open !== undefined) this.#sink(open)
       this.#open = { room, first, last, what }
     }
-    if (what !== 'missing') return
+  }
+
+  /** Told at the end: rooms take turns in the log. */
+  #note(room: RoomId, first: number, last: number): void {
     const told = this.#told.get(room) ?? []
     const newest = told.at(-1)
     if (newest?.[1] === first - 1) newest[1] = last
@@ -97,6 +104,14 @@ class Missing {
   flush(): void {
     if (this.#open !== undefined) this.#sink(this.#open)
     this.#open = undefined
+  }
+
+  /** What the log has shown to be missing. */
+  flushLog(): void {
+    for (const [room, ranges] of this.#told) {
+      for (const [first, last] of ranges) this.#sink({ room, first, last, what: 'missing' })
+    }
+    this.flush()
   }
 }
 
