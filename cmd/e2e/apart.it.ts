@@ -50,7 +50,7 @@ const stage = async (t: Test) => {
     t.teardown(() => made.kill())
     return made
   }
-  return { role, env, api: `http://127.0.0.1:${apiPort}` }
+  return { role, env, data, api: `http://127.0.0.1:${apiPort}` }
 }
 
 /** Someone who writes on and on, each line when the one before is acked. */
@@ -88,7 +88,7 @@ const skip =
   (await skipWithout('Cassandra', () => findCassandra()))
 
 t.test('each role may stop, be killed and come back while people write', { skip }, async (t) => {
-  const { role, env, api } = await stage(t)
+  const { role, env, data, api } = await stage(t)
   const gateway = role('gateway')
   gateway.launch()
   await gateway.waits(/tokens\.json is missing: an API makes it/)
@@ -121,8 +121,8 @@ t.test('each role may stop, be killed and come back while people write', { skip 
     })
   }
 
+  const second = role('host', 'host-2')
   await t.test('a second host joins, the first leaves', async (t) => {
-    const second = role('host', 'host-2')
     await second.start()
     await second.has((count) => count > 0)
     await writes.goesOn()
@@ -139,4 +139,20 @@ t.test('each role may stop, be killed and come back while people write', { skip 
   t.same(texts, lines, 'every line once and in order')
   const verify = startParley(['verify'], env)
   t.match(await within(verify, END_MS, 'verify'), { code: 0 }, verify.tail)
+
+  await t.test('`parley up` serves the same stores, all in one', async (t) => {
+    const ends = await Promise.all([...all, second].map((one) => one.stop()))
+    t.same(
+      ends.map(({ code }) => code),
+      [0, 0, 0, 0, 0],
+      'all have drained',
+    )
+    const up = startParley(['up'], { ...env, PARLEY_DATA: join(data, 'up') })
+    t.teardown(() => up.end())
+    await eventually('it serves', async () => (await fetch(`${api}/v1/gateway`)).ok, LONG)
+    await chat.lines(['--profile', 'bob', 'send', '@ann', 'still here'])
+    const again = await chat.lines(['--profile', 'ann', 'history', '@bob', '--limit', '3'])
+    t.match(again.join('\n'), /line \d+.*still here/s)
+    t.match(await up.end(), { code: 0 }, up.tail)
+  })
 })
