@@ -109,7 +109,7 @@ t.test('on a real Cassandra', { skip }, async (t) => {
     t.equal(await history.floor(0), 2)
   })
 
-  await t.test('a clock 90 s behind or ahead decides nothing', async (t) => {
+  await t.test('W4 a clock 90 s behind or ahead decides nothing', async (t) => {
     const now = Date.now
     t.teardown(() => {
       Date.now = now
@@ -158,7 +158,7 @@ t.test('on a real Cassandra', { skip }, async (t) => {
     t.equal(await ahead.history.kept(A), 20)
   })
 
-  await t.test('an older event that is written after a newer one does not win', async (t) => {
+  await t.test('W4 an older event that is written after a newer one does not win', async (t) => {
     const { history } = await opened(t, 'order')
     await history.append([row(A, 7)], 0, 1)
     const write =

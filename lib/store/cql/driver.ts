@@ -1,4 +1,5 @@
 /** How the driver is set up: one client that writes, and one that may ask a second node when the first is slow. */
+import { setTimeout as delay } from 'node:timers/promises'
 import { auth, Client, type ClientOptions, policies, types } from 'cassandra-driver'
 import type { CqlOptions } from './options.ts'
 
@@ -67,22 +68,47 @@ const shared = () => ({
   reconnection: new policies.reconnection.ConstantReconnectionPolicy(AGAIN_MS),
 })
 
-/** What the driver's declarations leave out of its `Host`. */
-type DriverHost = {
-  setDistance(distance: number): void
-  shutdown(waitForPending: boolean): Promise<void>
-}
+/** What the driver's declarations leave out of its `Host`: closes it, but only without waiting for good. */
+type DriverHost = { shutdown(waitForPending: boolean): Promise<void> }
 
-/** Not connected, not watched, nor ever again. */
+/** Lets what is under way end, then closes it, never to be connected or watched again. */
 const retire = async (host: DriverHost): Promise<void> => {
-  host.setDistance(types.distance.ignored)
+  await host.shutdown(true)
+  await delay(2 * NODE_MS, undefined, { ref: false })
   await host.shutdown(false)
 }
 
-/** When version 4.10 of the driver has lost all nodes, it makes their hosts anew and leaves the old ones connecting for ever. */
+/** And of its `Client`. With `hosts` it calls itself. */
+type DriverControl = { controlConnection: { _refresh(hosts?: unknown): Promise<void> } }
+
+/**
+ * Mends what version 4.10 of the driver does when it has lost all nodes and finds them again. It makes their hosts anew and
+ * leaves the old ones connecting for ever. And if its first connection goes as well, it looks for another one twice at
+ * once; one of the two fails with a TypeError that nobody catches and that would end this process. Here the second waits.
+ */
 const made = (options: ClientOptions): Client => {
   const client = new Client(options)
   client.on('hostRemove', (host: DriverHost) => void retire(host).catch(() => undefined))
+  const { controlConnection } = client as unknown as DriverControl
+  const refresh = controlConnection._refresh.bind(controlConnection)
+  let running = false
+  let again = false
+  controlConnection._refresh = async (hosts) => {
+    if (hosts !== undefined) return refresh(hosts)
+    again = running
+    if (running) return
+    running = true
+    try {
+      do {
+        again = false
+        await refresh()
+      } while (again)
+    } catch {
+      setTimeout(() => void controlConnection._refresh(), AGAIN_MS).unref()
+    } finally {
+      running = false
+    }
+  }
   return client
 }
 
@@ -105,7 +131,7 @@ const SWEEP_MS = 100
 export const closeClient = async (client: Client): Promise<void> => {
   const sweep = async (): Promise<void> => {
     const hosts = (client.hosts?.values() ?? []) as unknown as DriverHost[]
-    await Promise.all(hosts.map(retire))
+    await Promise.all(hosts.map((host) => host.shutdown(false).catch(() => undefined)))
   }
   await client.shutdown()
   await sweep()

@@ -14,7 +14,7 @@ import { Lanes } from './lanes.ts'
 import type { CqlOptions } from './options.ts'
 
 const DEADLINE_MS = 2000
-const TRIES = 10
+const TRIES = 30
 const AGAIN_MS = 50
 const READS = 256
 const READS_WAITING = 8192
@@ -80,15 +80,23 @@ const inTime = <T>(operation: Promise<T>): Promise<T> =>
   })
 
 /**
- * A node that has just gone has no connection for a moment in which it counts as there, and what was never sent then is not
- * asked of another node by the driver. It has no error of its own.
+ * A node that has just gone, or come, has no connection for a moment in which it counts as up. The driver then gives up at
+ * once, for a statement that was never prepared even if another node is there; it has no error of its own for that.
  */
+const isPassing = (error: unknown): boolean => {
+  if (error instanceof Error && 'isSocketError' in error && error.isSocketError === true)
+    return true
+  if (!(error instanceof errors.NoHostAvailableError)) return !(error instanceof errors.DriverError)
+  const reasons = Object.values<unknown>(error.innerErrors ?? {})
+  return reasons.some((reason) => reason instanceof Error && isPassing(reason))
+}
+
 const again = async <T>(operation: () => Promise<T>): Promise<T> => {
   for (let tries = 1; ; tries++) {
     try {
       return await operation()
     } catch (error) {
-      if (error instanceof errors.DriverError || tries === TRIES) throw error
+      if (!isPassing(error) || tries === TRIES) throw error
       await delay(AGAIN_MS)
     }
   }

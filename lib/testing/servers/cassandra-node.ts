@@ -6,14 +6,17 @@
  */
 import { type ChildProcess, spawn } from 'node:child_process'
 import { mkdir, writeFile } from 'node:fs/promises'
+import { connect } from 'node:net'
 import { dirname, join } from 'node:path'
 import { createInterface } from 'node:readline'
+import { setTimeout as delay } from 'node:timers/promises'
 import { javaArguments, LOGBACK, type NodeConfig, yamlOf } from './cassandra-config.ts'
 import type { Installed } from './cassandra-jars.ts'
 
 const READY = 'Starting listening for CQL clients'
 const START_MS = 180_000
 const STOP_MS = 30_000
+const LISTEN_MS = 20
 const LINES = 40
 
 export type CassandraNode = {
@@ -31,6 +34,17 @@ export type CassandraNode = {
   pause(): void
   resume(): void
 }
+
+/** It says that it starts to listen, and does a moment later. */
+const listens = (host: string, port: number): Promise<boolean> =>
+  new Promise((resolve) => {
+    const socket = connect({ host, port })
+    const end = (answer: boolean) => () => {
+      socket.destroy()
+      resolve(answer)
+    }
+    socket.once('connect', end(true)).once('error', end(false))
+  })
 
 /** Ends `child` and removes `dir` when this process is gone; the returned function calls it off. */
 const guard = (child: ChildProcess, dir: string): (() => void) => {
@@ -90,6 +104,7 @@ export const cassandraNode = (
     )
     try {
       await ready.promise
+      while (child === started && !(await listens(address, port))) await delay(LISTEN_MS)
     } catch (error) {
       started.kill('SIGKILL')
       await gone
