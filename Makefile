@@ -21,12 +21,14 @@ run: $(READY) ## run all of Parley on this machine; ARGS="--api-port 8081" passe
 
 test: $(READY) ## run every test, with real servers too, and check coverage per folder
 	@$(IN) node cmd/tools/nats-server.ts
+	@$(IN) node cmd/tools/cassandra.ts
 	npm test
 	@$(IN) tap report json-summary >/dev/null
 	@$(IN) node --disable-warning=ExperimentalWarning cmd/tools/coverage-floor.ts
 
 it: $(READY) ## run only the tests that need real servers
 	@$(IN) node cmd/tools/nats-server.ts
+	@$(IN) node cmd/tools/cassandra.ts
 	@files=$$(find actors cmd lib nats -name '*.it.ts'); test -n "$$files" || { echo 'there are none'; exit 1; }; \
 	$(IN) tap --disable-coverage $$files
 
