@@ -31,8 +31,9 @@ t.test('L0 projectors share a history on CQL', { skip }, async (t) => {
   const cql = cqlStage(server, 'parley')
   t.teardown(() => cql.close())
   const house = await startHouse(t, { room: createRoomBehavior(), user }, { streams: STREAMS })
-  const { history } = await cql.open('history')
-  t.teardown(() => history.close())
+  const stores = await cql.open('history')
+  t.teardown(() => stores.close())
+  const { history } = stores
   await house.host({ history })
   const gateway = await house.gateway()
   for (const one of [ANN, ...OTHERS]) await house.account(one)
