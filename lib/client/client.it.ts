@@ -82,7 +82,7 @@ const numbered = (prefix: string, count: number) =>
 
 const folder = async (t: Test): Promise<string> => {
   const path = await mkdtemp(join(tmpdir(), 'parley-client-'))
-  t.teardown(() => rm(path, { recursive: true, force: true }))
+  t.teardown(() => rm(path, { recursive: true, force: true, maxRetries: 20 }))
   return path
 }
 
