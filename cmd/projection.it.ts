@@ -1,6 +1,5 @@
 /** The commands of operators against what runs, each a process as at a prompt. */
 import { type ChildProcess, spawn } from 'node:child_process'
-import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
 import t, { type Test } from 'tap'
 import { createRoomBehavior } from '../actors/room/room.ts'
@@ -15,6 +14,7 @@ import { HISTORY_RANGE } from '../lib/store/level/keys.ts'
 import { levelHistory } from '../lib/store/level/level-history.ts'
 import { eventually } from '../lib/testing/eventually.ts'
 import { HouseDevice, startHouse } from '../lib/testing/house.ts'
+import { outcomeOf } from '../lib/testing/outcome.ts'
 import { createProjector } from './roles/projector.ts'
 
 const PARLEY = fileURLToPath(new URL('parley.ts', import.meta.url))
@@ -27,16 +27,8 @@ const ROOM = dmId(ANN, BEN)
 const { NODE_OPTIONS: _, ...env } = process.env
 
 const ending = async (child: ChildProcess) => {
-  let out = ''
-  let notes = ''
-  child.stdout?.setEncoding('utf8').on('data', (chunk) => {
-    out += chunk
-  })
-  child.stderr?.setEncoding('utf8').on('data', (chunk) => {
-    notes += chunk
-  })
-  const [code] = await once(child, 'close')
-  return { code: code as number, lines: out.split('\n').filter((line) => line !== ''), notes }
+  const { code, out, err } = await outcomeOf(child)
+  return { code, lines: out.split('\n').filter((line) => line !== ''), notes: err }
 }
 
 const stage = async (t: Test) => {

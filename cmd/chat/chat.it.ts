@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import t from 'tap'
 import { eventually } from '../../lib/testing/eventually.ts'
+import { outcomeOf } from '../../lib/testing/outcome.ts'
 import { freePorts } from '../../lib/testing/ports.ts'
 
 const PARLEY = fileURLToPath(new URL('../parley.ts', import.meta.url))
@@ -46,19 +47,9 @@ t.teardown(async () => {
   await rm(folder, { recursive: true, force: true, maxRetries: 5 })
 })
 
-type Ended = { code: number | null; out: string; notes: string }
-
-const ending = async (child: ChildProcess): Promise<Ended> => {
-  let out = ''
-  let notes = ''
-  child.stdout?.setEncoding('utf8').on('data', (chunk) => {
-    out += chunk
-  })
-  child.stderr?.setEncoding('utf8').on('data', (chunk) => {
-    notes += chunk
-  })
-  const [code] = await once(child, 'close')
-  return { code, out, notes }
+const ending = async (child: ChildProcess) => {
+  const { code, out, err } = await outcomeOf(child)
+  return { code, out, notes: err }
 }
 const parley = (args: readonly string[], input = '', more: Record<string, string> = {}) => {
   const child = start(args, more)

@@ -1,5 +1,4 @@
 import { type ChildProcess, spawn } from 'node:child_process'
-import { once } from 'node:events'
 import {
   copyFileSync,
   existsSync,
@@ -13,6 +12,7 @@ import {
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
+import { outcomeOf } from '../../lib/testing/outcome.ts'
 
 /** cmd/parley.mjs in a folder of its own, with a parley.ts of types and a built parley.js. */
 function place(t: Test, inside: string): string {
@@ -56,15 +56,7 @@ function start(folder: string, args: string[], { old = false, script = 'cmd/parl
 }
 
 async function outcome(child: ChildProcess) {
-  let out = ''
-  let err = ''
-  child.stdout!.on('data', (chunk) => {
-    out += chunk
-  })
-  child.stderr!.on('data', (chunk) => {
-    err += chunk
-  })
-  const [code] = (await once(child, 'close')) as [number | null]
+  const { code, out, err } = await outcomeOf(child)
   return { out: out.trim(), err: err.trim(), code }
 }
 

@@ -8,6 +8,7 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'nod
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import t, { type Test } from 'tap'
+import { outcomeOf } from '../../lib/testing/outcome.ts'
 
 const ROOT = resolve(import.meta.dirname, '../..')
 const README = readFileSync(join(ROOT, 'README.md'), 'utf8')
@@ -45,10 +46,8 @@ const textOf = (child: ChildProcess, stream: 'stdout' | 'stderr'): (() => string
 /** Runs to the end. */
 const run = async (command: string, args: string[], own: Record<string, string>, input = '') => {
   const child = spawn(command, args, { cwd: ROOT, env: env(own), timeout: RUN_MS })
-  const [out, err] = [textOf(child, 'stdout'), textOf(child, 'stderr')]
   child.stdin.end(input)
-  const [code] = (await once(child, 'close')) as [number | null]
-  return { code, out: out(), err: err() }
+  return outcomeOf(child)
 }
 
 /** `parley up` on free ports and a fresh data directory, gone at the end; answers the address of its API. */

@@ -3,6 +3,7 @@
  * goes out (outbound.ts), and the loop turn in between, in which everything that arrived is decided, one batch per
  * partition is sent, and one envelope per gateway leaves. What a partition consists of is owned.ts.
  */
+
 import type { Unsubscribe } from '../bus/bus.ts'
 import { Positions } from '../bus/positions.ts'
 import type { Incarnation, UserId } from '../ids.ts'
@@ -13,6 +14,7 @@ import { ROUTES } from '../protocol/user-commands.ts'
 import { Writer } from '../protocol/writer.ts'
 import type { Service } from '../service.ts'
 import { hostSubject, inboxSubject } from '../subjects.ts'
+import { Turn } from '../turn.ts'
 import { Appends } from './appends.ts'
 import { Asks } from './asks.ts'
 import { HistoryFloors } from './floors.ts'
@@ -47,7 +49,7 @@ export class Host<Room, User> implements Service {
   readonly #fullness: Fullness
   readonly #partitions: Partitions<Room, User>
   readonly #turning: { turn(): void }[] = []
-  #scheduled = false
+  readonly #turns = new Turn(() => this.#turn())
   #parts!: Parts<Room, User>
   #ends: (() => unknown)[] = []
   readonly counts = { batches: 0, records: 0, bytes: 0, commands: 0, doubts: 0 }
@@ -57,7 +59,7 @@ export class Host<Room, User> implements Service {
     this.#options = options
     this.incarnation = identity.incarnation
     this.#places = new Places(partitions)
-    this.#outbound = new Outbound(identity.incarnation, nats, () => this.#soon())
+    this.#outbound = new Outbound(identity.incarnation, nats, this.#turns.schedule)
     this.#asks = new Asks(nats, identity.incarnation, this.#places)
     this.#routes = new Routes((user) => this.#askRoutes(user), this.#outbound, clock)
     this.#appends = new Appends(nats, {
@@ -187,7 +189,7 @@ export class Host<Room, User> implements Service {
       counts: this.counts,
       schedule: (partition) => {
         this.#turning.push(partition)
-        this.#soon()
+        this.#turns.schedule()
       },
       listen: (p) => this.#listen(p),
       tell: (host, user, sessions) => this.#tell(host, user, sessions),
@@ -251,14 +253,7 @@ export class Host<Room, User> implements Service {
   }
 
   /** What a loop turn gathered leaves at its end: batches first, then envelopes. */
-  #soon(): void {
-    if (this.#scheduled) return
-    this.#scheduled = true
-    setImmediate(this.#turn)
-  }
-
-  readonly #turn = (): void => {
-    this.#scheduled = false
+  #turn(): void {
     for (const partition of this.#turning.splice(0)) partition.turn()
     this.#outbound.flush()
   }

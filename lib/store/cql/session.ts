@@ -9,6 +9,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { type Client, errors, types } from 'cassandra-driver'
 import { ParleyError } from '../../errors.ts'
+import { countHolds } from '../holds.ts'
 import { closeClient, readingClient, writingClient } from './driver.ts'
 import { Lanes } from './lanes.ts'
 import type { CqlOptions } from './options.ts'
@@ -126,7 +127,6 @@ export const connectCql = async (options: CqlOptions): Promise<CqlSession> => {
 
   const reads = new Lanes(READS, READS_WAITING)
   const writes = new Lanes(WRITES, WRITES_WAITING)
-  let holds = 0
   let open = true
   const checked = async <T>(lanes: Lanes, operation: () => Promise<T>): Promise<T> => {
     if (!open) throw CLOSED
@@ -149,17 +149,10 @@ export const connectCql = async (options: CqlOptions): Promise<CqlSession> => {
         const queries = statements.map(({ query, params }) => ({ query, params: [...params] }))
         await writer.batch(queries, { logged: false })
       }),
-    hold: () => {
-      holds++
-      let given = false
-      return async () => {
-        if (given) return
-        given = true
-        if (--holds > 0) return
-        open = false
-        await shutdown()
-      }
-    },
+    hold: countHolds(() => {
+      open = false
+      return shutdown()
+    }),
   }
 }
 

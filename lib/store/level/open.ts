@@ -4,6 +4,7 @@
  */
 import { ClassicLevel } from 'classic-level'
 import { ParleyError } from '../../errors.ts'
+import { countHolds } from '../holds.ts'
 import { Committer, type Write } from './committer.ts'
 import { metaKey } from './keys.ts'
 
@@ -60,7 +61,6 @@ export const openLevel = async (directory: string): Promise<LevelDatabase> => {
     // A chained batch is a third cheaper a row, but what it holds is freed by the garbage collector only: hundreds of MB.
     batch: (changes) => files.batch(changes, { sync: true }),
   })
-  let holds = 0
   return {
     get: (key) => reading(() => files.get(key)),
     range: (gte, lt, limit = -1) =>
@@ -78,16 +78,10 @@ export const openLevel = async (directory: string): Promise<LevelDatabase> => {
       }
     },
     commit: (writes) => committer.commit(writes),
-    hold: () => {
-      holds++
-      let given = false
-      return async () => {
-        if (given) return
-        given = true
-        await committer.idle()
-        if (--holds === 0) await files.close()
-      }
-    },
+    hold: countHolds(
+      () => files.close(),
+      () => committer.idle(),
+    ),
   }
 }
 
